@@ -1,0 +1,100 @@
+"""Z-buffer visibility against the slow reference."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from reference import rasterize as slow
+
+from tfface.rendering.visibility import coverage, interpolate, rasterize
+
+
+def soup(count, size, seed):
+    """Random, overlapping, intersecting triangles, some of them partly or wholly outside."""
+    rng = np.random.default_rng(seed)
+    centers = rng.uniform(-0.2 * size, 1.2 * size, (count, 1, 3))
+    vertices = (centers + rng.normal(0, size / 6, (count, 3, 3))).reshape(-1, 3).astype(np.float32)
+    return vertices, np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
+
+
+def compare(vertices, triangles, height, width, cull=False):
+    """Checks one mesh: same coverage, same depth, and the same triangle wherever depths aren't tied."""
+    visibility = rasterize(vertices[None], triangles, height, width, cull=cull)
+    depth = interpolate(visibility, triangles, vertices[None, :, 2:]).numpy()[0, :, :, 0]
+    index, weights, expected = slow(vertices, triangles, height, width, cull)
+    assert np.array_equal(visibility.triangle.numpy()[0] >= 0, index >= 0)
+    span = np.ptp(vertices[:, 2])
+    np.testing.assert_allclose(depth, expected, atol=span * 1e-4 + 1e-4)
+    same = visibility.triangle.numpy()[0] == index
+    assert same.mean() > 0.99
+    np.testing.assert_allclose(visibility.barycentric.numpy()[0][same], weights[same], atol=2e-3)
+
+
+@pytest.mark.parametrize("cull", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_random_triangles(seed, cull):
+    vertices, triangles = soup(25, 24, seed)
+    compare(vertices, triangles, 24, 31, cull)
+
+
+def test_large_triangle_covers_everything():
+    vertices = np.array([[-1000, -1000, 5], [3000, -1000, 5], [-1000, 3000, 9]], np.float32)
+    compare(vertices, np.array([[0, 1, 2]], np.int32), 20, 30)
+
+
+def test_nearer_triangle_hides_the_farther_one():
+    flat = np.array([[0, 0], [20, 0], [0, 20]], np.float32)
+    vertices = np.concatenate([np.c_[flat, np.full(3, z)] for z in (1.0, 3.0, 2.0)]).astype(np.float32)
+    triangles = np.arange(9, dtype=np.int32).reshape(3, 3)
+    seen = rasterize(vertices[None], triangles, 10, 10).triangle.numpy()
+    assert set(np.unique(seen)) == {1}
+
+
+def test_degenerate_and_outside_triangles_draw_nothing():
+    vertices = np.array([[1, 1, 0], [5, 5, 0], [9, 9, 0], [-9, -9, 0], [-2, -9, 0], [-9, -2, 0], [2, 2, 1]], np.float32)
+    triangles = np.array([[0, 1, 2], [3, 4, 5], [6, 6, 6]], np.int32)
+    visibility = rasterize(vertices[None], triangles, 10, 10)
+    assert np.all(visibility.triangle.numpy() == -1)
+    assert np.all(visibility.barycentric.numpy() == 0)
+    assert np.all(coverage(visibility).numpy() == 0)
+
+
+def test_not_a_number_draws_nothing_and_spoils_nothing():
+    vertices, triangles = soup(10, 24, 7)
+    broken = vertices.copy()
+    broken[0] = np.nan
+    both = rasterize(np.stack([broken, vertices]), triangles, 24, 24)
+    alone = rasterize(vertices[None], triangles, 24, 24)
+    assert not np.any(both.triangle.numpy()[0] == 0)
+    np.testing.assert_array_equal(both.triangle.numpy()[1], alone.triangle.numpy()[0])
+
+
+def test_batch_equals_one_by_one_and_pixels_shared_by_neighbours_leave_no_crack():
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(np.linspace(2, 38, 8), np.linspace(2, 38, 8)), -1).reshape(-1, 2)
+    meshes = [
+        np.c_[grid + rng.normal(0, 0.5, grid.shape), rng.normal(0, 1, len(grid))].astype(np.float32) for _ in range(3)
+    ]
+    quads = np.array([[r * 8 + c, r * 8 + c + 1, r * 8 + c + 8, r * 8 + c + 9] for r in range(7) for c in range(7)])
+    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [2, 1, 3]]]).astype(np.int32)
+    batched = rasterize(np.stack(meshes), triangles, 40, 40)
+    for i, mesh in enumerate(meshes):
+        alone = rasterize(mesh[None], triangles, 40, 40).triangle.numpy()[0]
+        np.testing.assert_array_equal(batched.triangle.numpy()[i], alone)
+        assert np.all(alone[6:34, 6:34] >= 0)
+
+
+def test_works_in_a_graph_with_any_batch():
+    vertices, triangles = soup(8, 16, 3)
+    run = tf.function(
+        lambda v: rasterize(v, triangles, 16, 16).triangle,
+        input_signature=[tf.TensorSpec([None, None, 3], tf.float32)],
+    )
+    for batch in (1, 3):
+        assert run(np.repeat(vertices[None], batch, 0)).shape == (batch, 16, 16)
+
+
+def test_wrong_shapes_are_named():
+    with pytest.raises(ValueError, match=r"expected vertices of shape \[B, V, 3\]"):
+        rasterize(np.zeros((5, 3), np.float32), np.zeros((1, 3), np.int32), 4, 4)
+    with pytest.raises(ValueError, match=r"expected triangles of shape \[T, 3\]"):
+        rasterize(np.zeros((1, 5, 3), np.float32), np.zeros((1, 4), np.int32), 4, 4)

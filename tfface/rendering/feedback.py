@@ -1,0 +1,49 @@
+"""What CoarseNet is shown of its last answer: PNCC, normal map and the mask of visible vertices (§3.2.1)."""
+
+import tensorflow as tf
+
+from tfface.geometry.camera import project, to_camera
+from tfface.geometry.mesh import vertex_faces, vertex_normals
+from tfface.morphable.representation import camera, split
+from tfface.rendering.visibility import coverage, interpolate, rasterize
+
+
+def pncc_colors(mean):
+    """The projected normalised coordinate code: mean face `[V, 3]` scaled to 0…1 over its bounding box."""
+    low, high = mean.min(axis=0), mean.max(axis=0)
+    return ((mean - low) / (high - low)).astype("float32")
+
+
+class FeedbackRenderer:
+    """Renders the feedback channels of r for one face model.
+
+    Args:
+      model: a `MorphableModel`.
+      size: width of the square crop, px.
+    """
+
+    def __init__(self, model, size: int = 200):
+        self.model = model
+        self.size = size
+        self.pncc = pncc_colors(model.mean)
+        self.faces_of_vertex = vertex_faces(model.triangles, len(model.mean))
+
+    def geometry(self, r: tf.Tensor):
+        """Vertices `[B, V, 3]` in the crop's px, unit normals `[B, V, 3]` in the camera's frame (y up), visibility."""
+        identity, expression, pose = split(r)
+        rotation, translation, scale = camera(pose, self.size)
+        vertices = self.model.decode(identity, expression)
+        projected = project(vertices, rotation, translation, scale)
+        normals = vertex_normals(to_camera(vertices, rotation), self.model.triangles, self.faces_of_vertex)
+        visibility = rasterize(projected, self.model.triangles, self.size, self.size, cull=True)
+        return projected, normals, visibility
+
+    def __call__(self, r: tf.Tensor) -> tf.Tensor:
+        """Feedback `[B, size, size, 7]` of r `[B, 290]`: mask, PNCC 3, normals 3; zeros off the mesh.
+
+        No gradient flows through it: each pass is trained as if its input were given.
+        """
+        _, normals, visibility = self.geometry(tf.stop_gradient(r))
+        pncc = tf.broadcast_to(self.pncc, tf.shape(normals))
+        maps = interpolate(visibility, self.model.triangles, tf.concat([pncc, normals], axis=-1))
+        return tf.stop_gradient(tf.concat([coverage(visibility), maps], axis=-1))
