@@ -15,14 +15,14 @@ A model file is an .npz (no pickles) of format 1 with the arrays
 
 import functools
 import importlib.resources
-import os
-import tempfile
+import io
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from tfface.morphable.representation import EXPRESSION_SIZE, IDENTITY_SIZE
+from tfface.output import write_files
 
 FORMAT_VERSION = 1
 LANDMARKS = 68
@@ -137,14 +137,9 @@ class MorphableModel:
         path = Path(path)
         arrays = {name: np.asarray(getattr(self, name)) for name in (*_ARRAYS, *_TEXTS)}
         arrays |= {name: arrays[name].astype(np.float16) for name in _HALF}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, format_version=FORMAT_VERSION, **arrays)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, format_version=FORMAT_VERSION, **arrays)
+        write_files(path.parent, {path.name: buffer.getvalue()})
 
     @functools.cached_property
     def geometry_basis(self) -> np.ndarray:
