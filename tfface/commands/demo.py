@@ -1,0 +1,41 @@
+"""Reconstructs the face in a public-domain portrait (astronaut Eileen Collins, NASA, from scikit-image)."""
+
+import argparse
+
+from tfface.commands.reconstruct import FORMATS, ModelError, add_shared, load_reconstructor, prepare_out
+from tfface.errors import InputError
+
+HELP = "reconstruct a sample portrait and say where to look"
+
+
+def configure(parser: argparse.ArgumentParser):
+    """Adds the verb's arguments."""
+    parser.add_argument("--out", default="out/demo", metavar="DIR", help="folder for the results (default: out/demo)")
+    add_shared(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does the work; returns the exit code."""
+    from skimage.data import astronaut
+
+    prepare_out(arguments.out)
+    try:
+        reconstructor = load_reconstructor(arguments.model)
+    except ModelError as error:
+        raise InputError(str(error)) from error
+    faces = reconstructor(astronaut(), detector=arguments.detector, max_faces=1)
+    if not faces:
+        raise InputError(f"no face found in the sample portrait by {arguments.detector}; try the other detector")
+    files = faces[0].save(arguments.out, FORMATS, name="astronaut")
+    yaw, pitch, roll = faces[0].euler_degrees
+    print(f"One face: yaw {yaw:.0f}°, pitch {pitch:.0f}°, roll {roll:.0f}°. Look at")
+    for what, name in (
+        ("preview picture", "astronaut_preview.png"),
+        ("mesh (mm)", "astronaut.obj"),
+        ("mesh (glTF)", "astronaut.glb"),
+        ("depth map", "astronaut_depth.png"),
+        ("normal map", "astronaut_normals.png"),
+        ("pose, camera, blendshapes", "astronaut.json"),
+    ):
+        print(f"  {what:26} {files[name]}")
+    return 0

@@ -1,0 +1,131 @@
+"""Trains CoarseNet (`tfface train coarse`) or FineNet (`tfface train fine`).
+
+The same command goes on where an interrupted run stopped. docs/training.md tells which data to bring.
+"""
+
+import argparse
+import dataclasses
+
+from tfface.errors import InputError
+
+HELP = "train CoarseNet or FineNet, or go on with a run"
+
+_DATA_FLAGS = ("photos", "fits", "limit", "batch_size")
+
+
+def configure(parser: argparse.ArgumentParser):
+    """Adds the verb's arguments."""
+    stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
+    for name, text in (
+        ("coarse", "CoarseNet, on synthetic faces and, if there are some, fitted photographs (§3)"),
+        ("fine", "FineNet, on fitted photographs (§4)"),
+    ):
+        stage = stages.add_parser(name, help=text, description=text)
+        stage.add_argument("--preset", choices=("paper", "release"), default="release", help="the recipe to start from")
+        stage.add_argument("--show", action="store_true", help="print the recipe and stop")
+        stage.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="FIELD=VALUE",
+            dest="changes",
+            help="change a field of the recipe, e.g. --set steps=1000; --show lists the fields",
+        )
+        stage.add_argument("--photos", metavar="DIR", help="photographs with landmarks, laid out as docs/training.md says")
+        stage.add_argument("--fits", metavar="FILE", help="their fits, from `python -m tfface.pipelines.fit_photos`")
+        stage.add_argument("--output", metavar="DIR", help="folder of the run: checkpoints, logs, weights")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains; returns the exit code."""
+    from tfface.commands.quiet import import_tensorflow
+
+    import_tensorflow()
+    try:
+        if arguments.stage == "coarse":
+            return _coarse(arguments)
+        return _fine(arguments)
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(str(error)) from error
+
+
+def _coarse(arguments) -> int:
+    from tfface.morphable.model import MorphableModel
+    from tfface.pipelines.train_coarse import PRESETS, train_coarse
+
+    config = PRESETS[arguments.preset]
+    given = {name: getattr(arguments, name) for name in ("photos", "fits", "output") if getattr(arguments, name)}
+    config = changed(dataclasses.replace(config, **given), arguments.changes)
+    if arguments.show:
+        return _show(config)
+    train_coarse(MorphableModel.default(), config)
+    print(f"Weights: {config.output}/coarse.npz")
+    return 0
+
+
+def _fine(arguments) -> int:
+    from tfface.pipelines.train_end_to_end import PRESETS, train_fine
+
+    config = PRESETS[arguments.preset]()
+    data = {name: getattr(arguments, name) for name in ("photos", "fits") if getattr(arguments, name)}
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
+    if arguments.output:
+        config = dataclasses.replace(config, output=arguments.output)
+    config = changed(config, arguments.changes)
+    if arguments.show:
+        return _show(config)
+    if not config.data.photos:
+        raise InputError("expected a folder of photographs to train FineNet on; name one with --photos")
+    train_fine(config)
+    print(f"Weights: {config.output}/fine.npz")
+    return 0
+
+
+def changed(config, changes: list[str]):
+    """A frozen configuration with `field=value` applied; `a.b=value` reaches into nested ones.
+
+    Raises:
+      InputError: no such field, or a value of another kind.
+    """
+    for change in changes:
+        path, equals, text = change.partition("=")
+        if not equals:
+            raise InputError(f"expected --set FIELD=VALUE, received {change!r}")
+        config = _replace(config, path.split("."), text, path)
+    return config
+
+
+def _replace(config, path, text, whole):
+    names = [field.name for field in dataclasses.fields(config)]
+    if path[0] not in names:
+        raise InputError(f"expected a field among {', '.join(names)}, received {path[0]!r} in --set {whole}")
+    value = getattr(config, path[0])
+    if len(path) > 1:
+        if not dataclasses.is_dataclass(value):
+            raise InputError(f"expected a plain field, received --set {whole}: {path[0]} has no parts")
+        return dataclasses.replace(config, **{path[0]: _replace(value, path[1:], text, whole)})
+    return dataclasses.replace(config, **{path[0]: _parse(text, value, whole)})
+
+
+def _parse(text, value, whole):
+    """`text` as the kind of thing that `value` is."""
+    if isinstance(value, bool):
+        if text.lower() not in ("true", "false"):
+            raise InputError(f"expected true or false for {whole}, received {text!r}")
+        return text.lower() == "true"
+    for kind in (int, float):
+        if isinstance(value, kind):
+            try:
+                return kind(text)
+            except ValueError:
+                raise InputError(f"expected a number for {whole}, received {text!r}") from None
+    if value is None or isinstance(value, str):
+        return text
+    raise InputError(f"expected a field that is a number, text, true or false, received {whole}")
+
+
+def _show(config) -> int:
+    from rich.pretty import pprint
+
+    pprint(config, expand_all=True)
+    return 0
