@@ -12,15 +12,16 @@ REGIONS = ("skin", "lips", "eyes", "brows", "ears", "neck", "mouth", "scalp")
 
 # fmt: off
 LANDMARKS = (
-    5769, 5763, 5097, 869, 912, 894, 3698, 916, 732, 7618, 10366, 7596, 7614, 7574, 11712, 12360, 12366,  # jaw
-    211, 179, 1187, 1285, 1204, 7896, 7977, 7879, 6955, 6986,  # brows
+    5754, 859, 869, 912, 894, 892, 922, 5292, 5225, 11898, 7624, 7594, 7596, 7614, 7574, 7564, 12351,  # jaw
+    5262, 225, 224, 205, 208, 6983, 6980, 6998, 6999, 11870,  # brows
     132, 131, 201, 5054, 344, 313, 317, 7076, 7105,  # nose
-    4856, 6762, 5316, 66, 4862, 41, 6850, 11921, 13358, 11474, 6825, 11480,  # eyes
+    4856, 0, 54, 66, 4862, 41, 6850, 6838, 6784, 11474, 6825, 11480,  # eyes
     3735, 5352, 461, 467, 7220, 11954, 10403, 7166, 7241, 5337, 486, 406,  # outer lips
-    444, 514, 520, 7261, 7204, 7264, 523, 517,  # inner lips
+    444, 514, 474, 7261, 7204, 7264, 523, 517,  # inner lips
 )
 """Base mesh vertices of the 68 landmarks in iBUG order, picked on renders of the mean face from the front, from the
-side and with `jawOpen`, which tells the upper inner lip from the lower one; the left side mirrors the right."""
+side and with `jawOpen`, which tells the upper inner lip from the lower one, and checked against the mean landmarks of
+near-frontal photographs; the left side mirrors the right."""
 # fmt: on
 
 SKIN = (0.36, 0.20, 0.14)
