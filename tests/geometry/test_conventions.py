@@ -62,7 +62,9 @@ def test_projection_by_hand():
             x, y, z = rotation.numpy()[b] @ vertices[b, v]
             expected = [scale[b] * x + translation[b, 0], -scale[b] * y + translation[b, 1], scale[b] * z]
             np.testing.assert_allclose(result[b, v], expected, atol=1e-5)
-    np.testing.assert_allclose(to_camera(vertices, rotation).numpy()[0, 0], rotation.numpy()[0] @ vertices[0, 0], atol=1e-5)
+    np.testing.assert_allclose(
+        to_camera(vertices, rotation).numpy()[0, 0], rotation.numpy()[0] @ vertices[0, 0], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("size", [200, 400])

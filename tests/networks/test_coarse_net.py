@@ -1,0 +1,89 @@
+"""CoarseNet: shapes, the feedback that it is shown, passes that share weights, and that it learns."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfface.morphable import representation
+from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet, build_coarse_net, network_input
+from tfface.networks.weights import load_weights, save_weights
+from tfface.rendering.feedback import FeedbackRenderer, pncc_colors
+
+SMALL = CoarseNetConfig(size=64, widths=(8, 8), blocks=(1, 1), stem=8, passes=3)
+
+
+@pytest.fixture(scope="module")
+def small(model):
+    return IterativeCoarseNet(model, SMALL)
+
+
+def test_starts_near_the_mean_face_and_answers_290_numbers(small):
+    r = small(np.random.default_rng(0).uniform(size=(2, 64, 64, 1)).astype(np.float32))
+    assert r.shape == (2, 290)
+    assert np.abs(r.numpy()).max() < 0.2
+
+
+def test_passes_are_one_network_applied_to_its_own_feedback(small):
+    image = np.random.default_rng(1).uniform(size=(1, 64, 64, 1)).astype(np.float32)
+    estimates = small.all_passes(image).numpy()
+    assert estimates.shape == (1, 3, 290)
+    r = np.zeros((1, 290), np.float32)
+    for step in range(3):
+        r = small.network(network_input(image, small.feedback(r))).numpy()
+        np.testing.assert_allclose(estimates[:, step], r, atol=1e-5)
+    assert len(small.variables) == len(small.network.variables)
+
+
+def test_input_is_masked_by_what_the_estimate_makes_visible(model):
+    renderer = FeedbackRenderer(model, 64)
+    feedback = renderer(tf.zeros([1, representation.SIZE])).numpy()
+    x = network_input(np.ones((1, 64, 64, 1), np.float32), feedback).numpy()
+    mask = feedback[0, :, :, 0] > 0
+    assert x.shape == (1, 64, 64, 7)
+    assert 0.2 < mask.mean() < 0.6  # a frontal head fills the middle of its crop
+    assert np.all(x[0][~mask] == 0)
+    assert np.all(x[0][mask][:, 0] == 1)
+    assert np.all((x[0][mask][:, 1:4] >= -1e-5) & (x[0][mask][:, 1:4] <= 1 + 1e-5))
+    # The tip of the nose faces the viewer.
+    nose = (model.mean[model.landmarks[30]] * [64 / 240, -64 / 240, 1] + [32, 32, 0]).astype(int)
+    assert x[0, nose[1], nose[0], 6] > 0.6
+
+
+def test_pncc_is_the_mean_face_scaled_to_its_box(model):
+    colors = pncc_colors(model.mean)
+    np.testing.assert_allclose(colors.min(axis=0), 0)
+    np.testing.assert_allclose(colors.max(axis=0), 1)
+
+
+def test_feedback_follows_the_pose(model):
+    renderer = FeedbackRenderer(model, 64)
+    r = np.zeros((2, 290), np.float32)
+    r[1, 287] = 0.25  # a quarter of half the crop to the right
+    mask = renderer(r).numpy()[..., 0]
+    centers = [np.nonzero(m)[1].mean() for m in mask]
+    assert centers[1] - centers[0] == pytest.approx(8, abs=0.5)
+
+
+def test_learns_the_pose_of_one_face(model, small):
+    net = IterativeCoarseNet(model, SMALL)
+    x = np.random.default_rng(0).uniform(size=(8, 64, 64, 7)).astype(np.float32)
+    target = np.zeros((8, 290), np.float32)
+    target[:, -6:] = np.linspace(-0.5, 0.5, 8)[:, None]
+    net.network.compile("adam", "mse")
+    first = net.network.evaluate(x, target, verbose=0)
+    net.network.fit(x, target, epochs=25, batch_size=8, verbose=0)
+    assert net.network.evaluate(x, target, verbose=0, return_dict=True)["loss"] < 1.5 * first
+    assert net.network.train_on_batch(x, target) < 0.5 * first
+
+
+def test_weights_survive_the_disk(model, small, tmp_path):
+    save_weights(small.network, tmp_path / "coarse.npz")
+    again = IterativeCoarseNet(model, SMALL)
+    load_weights(again.network, tmp_path / "coarse.npz")
+    image = np.random.default_rng(2).uniform(size=(1, 64, 64, 1)).astype(np.float32)
+    np.testing.assert_allclose(again(image).numpy(), small(image).numpy(), atol=2e-3)
+
+
+def test_uneven_configurations_are_named():
+    with pytest.raises(ValueError, match="expected as many widths as blocks"):
+        build_coarse_net(CoarseNetConfig(widths=(8, 8), blocks=(1,)))

@@ -1,0 +1,118 @@
+"""One model from crop to loss: gradients reach CoarseNet through the depth layer, Keras fits it."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfface.losses import shading
+from tfface.morphable.model import MorphableModel
+from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
+from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
+from tfface.networks.fine_net import FineNet, FineNetConfig
+
+SIZE = 64
+SMALL = FineNetConfig(width=0.0625, regressor=(8,), slopes=True)
+
+
+@pytest.fixture(scope="module")
+def face_model():
+    return MorphableModel.default()
+
+
+def _inputs(batch=2):
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
+    image = np.repeat((0.4 + 0.2 * x + 0.1 * np.sin(20 * y))[None, ..., None], batch, 0).astype(np.float32)
+    return {"image": image, "r": rng.normal(0, 0.1, (batch, 290)).astype(np.float32), "valid": np.ones_like(image)}
+
+
+def _model(face_model, **changes):
+    config = EndToEndConfig(criterion=shading.release(), **changes)
+    network = FineNet(SMALL)
+    network.build()
+    return EndToEnd(face_model, network, config=config)
+
+
+def test_it_starts_from_the_coarse_depth(face_model):
+    result = _model(face_model)(_inputs())
+    assert result["depth"].shape == (2, SIZE, SIZE, 1)
+    np.testing.assert_array_equal(result["depth"], result["coarse_depth"])
+    assert 0.2 < float(tf.reduce_mean(result["mask"])) < 1
+
+
+@pytest.mark.parametrize("window", [0, 32])
+def test_fit_lowers_the_loss(face_model, window):
+    model = _model(face_model, window=window)
+    model.compile(keras.optimizers.Adam(3e-3))
+    data = tf.data.Dataset.from_tensors(_inputs()).repeat()
+    before = model.evaluate(data, steps=1, verbose=0, return_dict=True)
+    model.fit(data, steps_per_epoch=25, verbose=0)
+    after = model.evaluate(data, steps=1, verbose=0, return_dict=True)
+    assert before["residual"] == pytest.approx(1.0, abs=1e-5)
+    assert after["loss"] < 0.98 * before["loss"]
+    assert after["residual"] < 0.99
+
+
+def _coarse(face_model):
+    config = CoarseNetConfig(size=SIZE, widths=(8, 8, 8, 8), blocks=(1, 1, 1, 1), stem=8, passes=2)
+    return IterativeCoarseNet(face_model, config)
+
+
+def test_gradients_reach_coarse_net_and_fidelity_holds_it(face_model):
+    inputs = _inputs()
+    coarse = _coarse(face_model)
+    solution = coarse(inputs["image"])
+    network = FineNet(SMALL)
+    network.build()
+    for weight, held in ((0.0, False), (1.0, True)):
+        # At the original solution fidelity has no gradient: what arrives came through the depth layer.
+        config = EndToEndConfig(criterion=shading.release(), coarse_fidelity=weight)
+        model = EndToEnd(face_model, network, coarse, config=config)
+        with tf.GradientTape() as tape:
+            terms = model.criterion_terms(inputs | {"r": solution}, training=True)
+        gradients = tape.gradient(terms["loss"], coarse.trainable_variables)
+        assert all(g is not None and np.all(np.isfinite(g)) for g in gradients)
+        assert max(float(tf.reduce_max(tf.abs(g))) for g in gradients) > 0
+        away = model.criterion_terms(inputs | {"r": solution + 1.0}, training=True)
+        assert float(away["coarse_fidelity"]) == pytest.approx(1.0, rel=1e-4)
+        assert (float(away["loss"]) > float(terms["loss"]) + 0.5) == held
+
+
+def test_a_frozen_copy_gives_the_original_solution(face_model):
+    inputs = _inputs()
+    coarse, original = _coarse(face_model), _coarse(face_model)
+    coarse(inputs["image"]), original(inputs["image"])
+    network = FineNet(SMALL)
+    network.build()
+    config = EndToEndConfig(criterion=shading.release())
+    model = EndToEnd(face_model, network, coarse, original, config)
+    del inputs["r"]
+    expected = np.mean(np.square(coarse(inputs["image"]) - original(inputs["image"])))
+    assert float(model.criterion_terms(inputs)["coarse_fidelity"]) == pytest.approx(float(expected), rel=1e-3, abs=1e-9)
+    trained = {id(v) for v in model.trainable_variables}
+    assert not trained & {id(v) for v in original.variables}
+
+
+def test_what_is_not_skin_or_not_photo_does_not_count(face_model):
+    model = _model(face_model)
+    inputs = _inputs()
+    _, visibility, depth, mask = model.render(tf.constant(inputs["r"]), SIZE, SIZE)
+    weight = model.explain(inputs["image"], visibility, depth, mask, inputs["valid"]).weight
+    assert 0.05 < float(tf.reduce_sum(weight) / tf.reduce_sum(mask)) < 0.95
+    found = model.explain(inputs["image"], visibility, depth, mask, 0 * inputs["valid"])
+    assert float(tf.reduce_sum(found.weight)) == 0 and np.all(np.isfinite(found.lighting))
+
+
+def test_missing_geometry_is_named(face_model):
+    inputs = _inputs()
+    del inputs["r"]
+    with pytest.raises(ValueError, match="expected 'r' in the inputs of a model without CoarseNet"):
+        _model(face_model)(inputs)
+    config = dataclasses.replace(EndToEndConfig())
+    network = FineNet(SMALL)
+    network.build()
+    with pytest.raises(ValueError, match="expected the original CoarseNet solution"):
+        EndToEnd(face_model, network, _coarse(face_model), config=config).criterion_terms(inputs)

@@ -1,0 +1,108 @@
+"""FineNet: the paper's widths, identity at the start, any size, saving, precision."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfface.networks import fine_net
+from tfface.networks.fine_net import FineNet, FineNetConfig
+
+SMALL = FineNetConfig(width=0.125, regressor=(8,), slopes=True, smooth_upsampling=True)
+
+
+def _inputs(height, width, batch=1, seed=0):
+    rng = np.random.default_rng(seed)
+    image, depth, mask = rng.random((3, batch, height, width, 1)).astype(np.float32)
+    return {"image": image, "depth": 40 * depth, "mask": (mask > 0.3).astype(np.float32)}
+
+
+def test_the_paper_preset_has_the_papers_hypercolumn():
+    network = FineNet(fine_net.paper())
+    network.build()
+    assert network.hypercolumn_width == 450
+    assert [tuple(c.kernel.shape) for c in network.convolutions] == [
+        (3, 3, 3, 64),
+        (3, 3, 64, 64),
+        (3, 3, 64, 128),
+        (3, 3, 128, 128),
+        (3, 3, 128, 256),
+        (3, 3, 256, 256),
+        (3, 3, 256, 256),
+    ]
+    ups = {layer.name: layer.strides for layer in network.layers if layer.name.startswith("up")}
+    assert ups == {"up2_1": (2, 2), "up3_1": (2, 2), "up3_2": (2, 2)}
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 22), (5, 9), (3, 2)])
+@pytest.mark.parametrize("config", [SMALL, FineNetConfig(width=0.125, regressor=(8, 4))])
+def test_it_starts_as_the_identity_at_any_size(size, config):
+    inputs = _inputs(*size)
+    refined = FineNet(config)(inputs)
+    np.testing.assert_array_equal(refined, inputs["depth"] * inputs["mask"])
+
+
+def _disturbed(config=SMALL):
+    network = FineNet(config)
+    network.build()
+    rng = np.random.default_rng(0)
+    kernel = network.detail_layer.kernel
+    kernel.assign(rng.normal(size=kernel.shape))
+    return network
+
+
+def test_detail_stays_on_the_mask():
+    inputs = _inputs(16, 20)
+    refined = _disturbed()(inputs).numpy()
+    assert np.all(refined[inputs["mask"] == 0] == 0)
+    assert np.abs(refined - inputs["depth"])[inputs["mask"] > 0].mean() > 1e-3
+
+
+def test_padding_to_a_multiple_of_four_changes_nothing_far_from_the_border():
+    inputs = _inputs(64, 64)
+    network = _disturbed()
+    relative = network.relative_depth(inputs["depth"], inputs["mask"])
+    whole = [inputs["image"], inputs["depth"], inputs["mask"], relative]
+    part = [x[:, :59, :61] for x in whole]
+    np.testing.assert_allclose(network.detail(*whole)[:, :32, :32], network.detail(*part)[:, :32, :32], atol=1e-5)
+
+
+def test_up_convolutions_start_as_bilinear_interpolation():
+    rng = np.random.default_rng(1)
+    values = rng.random((1, 6, 6, 4)).astype(np.float32)
+    layer = keras.layers.Conv2DTranspose(4, 2, strides=2, kernel_initializer=fine_net.NearestUpsampling())
+    nearest = layer(values).numpy()
+    np.testing.assert_array_equal(nearest, values.repeat(2, 1).repeat(2, 2))
+    bilinear = keras.ops.image.resize(values, (12, 12), interpolation="bilinear", antialias=False)
+    np.testing.assert_allclose(fine_net._binomial(nearest), bilinear, atol=1e-6)
+
+
+def test_it_is_trained_by_fit_and_saved(tmp_path):
+    inputs = _inputs(16, 16, batch=2)
+    network = FineNet(SMALL)
+    network.compile("adam", "mse")
+    target = (inputs["depth"] + 1.0) * inputs["mask"]
+    history = network.fit(inputs, target, epochs=8, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    network.save(tmp_path / "fine.keras")
+    loaded = keras.models.load_model(tmp_path / "fine.keras")
+    assert loaded.config == network.config
+    np.testing.assert_array_equal(loaded(inputs), network(inputs))
+
+
+def test_config_round_trip():
+    network = FineNet.from_config(FineNet(SMALL).get_config())
+    assert network.config == SMALL
+
+
+def test_mixed_precision_keeps_depth_in_float32():
+    inputs = _inputs(16, 16)
+    network = FineNet(SMALL, dtype="mixed_bfloat16")
+    refined = network(inputs)
+    assert refined.dtype == "float32"
+    assert network.convolutions[0].compute_dtype == "bfloat16"
+    np.testing.assert_array_equal(refined, inputs["depth"] * inputs["mask"])
+
+
+def test_a_nonsense_width_is_refused():
+    with pytest.raises(ValueError, match="expected width > 0, received 0"):
+        FineNetConfig(width=0)

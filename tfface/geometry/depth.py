@@ -1,0 +1,114 @@
+"""Slopes, normals and the Laplacian of a depth map, blind to everything outside its mask.
+
+Derivatives are sums over *edges* (pairs of neighbouring pixels). An edge counts only when both its pixels lie
+in the mask and, if `max_step` is given, the surface does not jump there: a nose in front of a cheek is a rim,
+not a slope. So the inside of the face gets central differences, its border one-sided ones, and nothing from
+outside leaks in. Only slices, pads and products are used, so that the functions export to TFLite and ONNX.
+"""
+
+import tensorflow as tf
+
+
+def _edges(depth, mask, axis, max_step):
+    """Forward differences along `axis` (1 rows, 2 columns) and their 0/1 weights, one fewer than pixels."""
+    if axis == 2:
+        step = depth[:, :, 1:] - depth[:, :, :-1]
+        weight = mask[:, :, 1:] * mask[:, :, :-1]
+    else:
+        step = depth[:, 1:] - depth[:, :-1]
+        weight = mask[:, 1:] * mask[:, :-1]
+    if max_step is not None:
+        weight = weight * tf.cast(tf.abs(step) < max_step, weight.dtype)
+    return step * weight, weight
+
+
+def _before(values, axis):
+    """For each pixel, the value of the edge that ends in it (0 at the image's border)."""
+    return tf.pad(values, [[0, 0], [1, 0], [0, 0], [0, 0]] if axis == 1 else [[0, 0], [0, 0], [1, 0], [0, 0]])
+
+
+def _after(values, axis):
+    """For each pixel, the value of the edge that starts in it (0 at the image's border)."""
+    return tf.pad(values, [[0, 0], [0, 1], [0, 0], [0, 0]] if axis == 1 else [[0, 0], [0, 0], [0, 1], [0, 0]])
+
+
+def _check(depth, mask):
+    depth = tf.convert_to_tensor(depth)
+    mask = tf.cast(mask, depth.dtype)
+    for name, value in (("depth", depth), ("mask", mask)):
+        if value.shape.rank != 4 or value.shape[-1] not in (1, None):
+            raise ValueError(f"expected {name} of shape [B, H, W, 1], received {tuple(value.shape)}")
+    return depth, mask
+
+
+def slopes_from_depth(depth, mask, max_step=None):
+    """The derivatives ∂z/∂x and ∂z/∂y of a depth map.
+
+    Args:
+        depth: [B, H, W, 1] depth in pixels, larger is nearer.
+        mask: [B, H, W, 1], 1 on the face and 0 off it; bool or number.
+        max_step: neighbours whose depths differ by more (px) are not joined. None joins all.
+
+    Returns:
+        [B, H, W, 2]: slopes along x (right) and y (down), 0 off the mask and where a pixel has no neighbour.
+
+    Raises:
+        ValueError: depth or mask is not [B, H, W, 1].
+    """
+    depth, mask = _check(depth, mask)
+    slopes = []
+    for axis in (2, 1):
+        step, weight = _edges(depth, mask, axis, max_step)
+        count = _before(weight, axis) + _after(weight, axis)
+        slopes.append((_before(step, axis) + _after(step, axis)) / tf.maximum(count, 1.0))
+    return tf.concat(slopes, axis=-1)
+
+
+def normals_from_slopes(slopes):
+    """Unit normals (−∂z/∂x, −∂z/∂y, 1)/|·| [..., 3] of slopes [..., 2]."""
+    normal = tf.concat([-slopes, tf.ones_like(slopes[..., :1])], axis=-1)
+    return normal / tf.sqrt(1.0 + tf.reduce_sum(tf.square(slopes), axis=-1, keepdims=True))
+
+
+def normals_from_depth(depth, mask, max_step=None):
+    """Image-space unit normals of a depth map: x right, y down, z nearer (docs/conventions.md).
+
+    Args:
+        depth: [B, H, W, 1] depth in pixels.
+        mask: [B, H, W, 1], 1 on the face.
+        max_step: see `slopes_from_depth`.
+
+    Returns:
+        [B, H, W, 3] unit vectors with z > 0; zeros off the mask. Differentiable and finite everywhere.
+
+    Raises:
+        ValueError: depth or mask is not [B, H, W, 1].
+    """
+    depth, mask = _check(depth, mask)
+    return normals_from_slopes(slopes_from_depth(depth, mask, max_step)) * mask
+
+
+def laplacian(depth, mask, max_step=None):
+    """The discrete Laplacian Δz of eq. 13, five points, in 1/px.
+
+    A direction in which a pixel lacks one of its neighbours contributes 0 (rather than the slope a reflecting
+    border would give), so that planes have no Laplacian up to the mask's edge.
+
+    Args:
+        depth: [B, H, W, 1] depth in pixels.
+        mask: [B, H, W, 1], 1 on the face.
+        max_step: see `slopes_from_depth`.
+
+    Returns:
+        [B, H, W, 1], 0 off the mask.
+
+    Raises:
+        ValueError: depth or mask is not [B, H, W, 1].
+    """
+    depth, mask = _check(depth, mask)
+    total = tf.zeros_like(depth)
+    for axis in (2, 1):
+        step, weight = _edges(depth, mask, axis, max_step)
+        both = _before(weight, axis) * _after(weight, axis)
+        total += (_after(step, axis) - _before(step, axis)) * both
+    return total

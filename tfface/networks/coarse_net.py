@@ -1,0 +1,124 @@
+"""CoarseNet: a residual network that corrects its own estimate of r (§3.3, §3.4)."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from tfface.morphable import representation
+from tfface.rendering.feedback import FeedbackRenderer
+
+INPUT_CHANNELS = 7
+"""Masked grey image 1, PNCC 3, normals 3."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CoarseNetConfig:
+    """The architecture of CoarseNet.
+
+    Attributes:
+      size: width of the square input, px.
+      widths: channels of the four stages; (64, 128, 256, 512) with `blocks` (2, 2, 2, 2) and `patch_stem` off is
+        ResNet-18.
+      blocks: residual blocks per stage.
+      stem: channels of the first convolution.
+      patch_stem: one 8×8 convolution with stride 4 instead of a 7×7 with stride 2 and max pooling: on CPUs a third of
+        the training time goes into the latter two.
+      passes: times that the network is applied from r₀ = 0.
+    """
+
+    size: int = 200
+    widths: tuple[int, ...] = (48, 64, 128, 256)
+    blocks: tuple[int, ...] = (1, 2, 2, 2)
+    stem: int = 48
+    patch_stem: bool = True
+    passes: int = 4
+
+
+def _conv(x, filters, kernel, strides, name):
+    x = keras.layers.Conv2D(
+        filters,
+        kernel,
+        strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)
+    return keras.layers.BatchNormalization(momentum=0.97, name=f"{name}_norm")(x)
+
+
+def _block(x, filters, strides, name):
+    shortcut = x
+    if strides != 1 or x.shape[-1] != filters:
+        shortcut = _conv(x, filters, 1, strides, f"{name}_shortcut")
+    y = keras.layers.ReLU()(_conv(x, filters, 3, strides, f"{name}_1"))
+    y = _conv(y, filters, 3, 1, f"{name}_2")
+    return keras.layers.ReLU()(keras.layers.Add()([shortcut, y]))
+
+
+def build_coarse_net(config: CoarseNetConfig | None = None) -> keras.Model:
+    """The network of one pass: masked image and feedback `[B, size, size, 7]` → r `[B, 290]`, float32."""
+    config = config or CoarseNetConfig()
+    if len(config.widths) != len(config.blocks):
+        raise ValueError(f"expected as many widths as blocks, received {config.widths} and {config.blocks}")
+    inputs = keras.Input((config.size, config.size, INPUT_CHANNELS), name="masked_image_pncc_normals")
+    if config.patch_stem:
+        x = keras.layers.ReLU()(_conv(inputs, config.stem, 8, 4, "stem"))
+    else:
+        x = keras.layers.ReLU()(_conv(inputs, config.stem, 7, 2, "stem"))
+        x = keras.layers.MaxPooling2D(3, 2, padding="same")(x)
+    for stage, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True), start=1):
+        for block in range(count):
+            x = _block(x, width, 2 if stage > 1 and block == 0 else 1, f"stage{stage}_{block + 1}")
+    # Pose is a matter of where things are: average pooling alone would throw that away, so the last map is also read
+    # place by place through a narrow projection.
+    places = keras.layers.Conv2D(32, 1, activation="relu", name="places")(x)
+    features = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(x), keras.layers.Flatten()(places)])
+    r = keras.layers.Dense(
+        representation.SIZE,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3),
+        dtype="float32",
+        name="r",
+    )(features)
+    return keras.Model(inputs, r, name="coarse_net")
+
+
+class IterativeCoarseNet(keras.Model):
+    """CoarseNet with its feedback: grey image `[B, size, size, 1]` in 0…1 → r `[B, 290]`.
+
+    Starts from r₀ = 0 and applies one network `passes` times, each time to the image masked by what r makes visible,
+    with the PNCC and normals of r.
+
+    Args:
+      model: a `MorphableModel`.
+      config: the architecture.
+    """
+
+    def __init__(self, model, config: CoarseNetConfig | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config or CoarseNetConfig()
+        self.face_model = model
+        self.network = build_coarse_net(self.config)
+        self.feedback = FeedbackRenderer(model, self.config.size)
+
+    def one_pass(self, image: tf.Tensor, r: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The next estimate `[B, 290]` from the image and the current one."""
+        return self.network(network_input(image, self.feedback(r)), training=training)
+
+    def all_passes(self, image: tf.Tensor, training: bool = False, passes: int | None = None) -> tf.Tensor:
+        """The estimate after every pass, `[B, passes, 290]`."""
+        r = tf.zeros([tf.shape(image)[0], representation.SIZE])
+        estimates = []
+        for _ in range(passes or self.config.passes):
+            r = self.one_pass(image, r, training)
+            estimates.append(r)
+        return tf.stack(estimates, axis=1)
+
+    def call(self, image, training=False):
+        return self.all_passes(image, training)[:, -1]
+
+
+def network_input(image: tf.Tensor, feedback: tf.Tensor) -> tf.Tensor:
+    """`[B, H, W, 7]`: the image masked by the feedback's first channel, then PNCC and normals (§3.4)."""
+    return tf.concat([image * feedback[..., :1], feedback[..., 1:]], axis=-1)

@@ -1,0 +1,200 @@
+"""One trainable model from photograph to detailed depth (§4.4): CoarseNet, the rendering layer, FineNet, criterion."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from tfface.losses.albedo import grey_albedo
+from tfface.losses.shading import (
+    ShadingConfig,
+    explain,
+    paper,
+    shading_criterion,
+    shading_residual,
+)
+from tfface.morphable import representation
+from tfface.rendering.depth import render_depth
+from tfface.rendering.visibility import coverage, interpolate, rasterize
+
+
+@dataclasses.dataclass(frozen=True)
+class EndToEndConfig:
+    """How the parts are joined and trained.
+
+    Attributes:
+        criterion: the terms of eq. 14.
+        regions: regions of the face model on which the image is explained by shading.
+        window: px; FineNet trains on one random window of this size per batch, which is faster, while
+            lighting and albedo are solved on whole faces. 0 trains on whole images.
+        coarse_fidelity: weight of the MSE between CoarseNet's r and the one it gave before end-to-end
+            training (§4.4).
+        gradient: of the rendering layer, "paper" (7) or "full".
+        coarse_training: whether CoarseNet's batch normalisation uses and updates batch statistics. Off: four
+            passes over small batches of photographs would disturb what it learnt on large synthetic ones.
+    """
+
+    criterion: ShadingConfig = dataclasses.field(default_factory=paper)
+    regions: tuple[str, ...] = ("skin",)
+    window: int = 0
+    coarse_fidelity: float = 1.0
+    gradient: str = "paper"
+    coarse_training: bool = False
+
+
+class EndToEnd(keras.Model):
+    """CoarseNet → depth layer → FineNet, trained by Keras `fit` on photographs without labels.
+
+    Inputs, a dict:
+        image: [B, H, H, 1] grey in 0…1, a face crop.
+        r: [B, 290], the coarse geometry; needed when there is no CoarseNet, and otherwise, if present, the
+            original solution that CoarseNet is held to.
+        valid: [B, H, H, 1], optional; 1 where the crop shows the photograph and not what lies beyond its
+            border.
+        clean: [B, H, H, 1], optional; the image that the criterion explains, if `image` was degraded on
+            purpose.
+
+    Returns a dict: r [B, 290], vertices [B, V, 3] px, coarse_depth, depth and mask [B, H, H, 1].
+
+    Args:
+        face_model: a `MorphableModel`.
+        fine_net: a `FineNet`.
+        coarse_net: an `IterativeCoarseNet`, or None to take the coarse geometry from the data.
+        original: a frozen copy of `coarse_net` from before training, asked for its solution when the data has
+            no `r`.
+        config: an `EndToEndConfig`.
+        seed: of the random windows.
+    """
+
+    def __init__(self, face_model, fine_net, coarse_net=None, original=None, config=None, seed=0, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.config = config or EndToEndConfig()
+        self.face_model = face_model
+        self.fine_net = fine_net
+        self.coarse_net = coarse_net
+        self.original = original
+        if original is not None:
+            original.trainable = False
+        # Outside Keras' attribute tracking: constants of the face model are no state of this one.
+        self._triangles = tf.constant(face_model.triangles, tf.int32)
+        mean, basis = grey_albedo(face_model)
+        region = tf.cast(face_model.region_mask(*self.config.regions), tf.float32)[:, None]
+        self._attributes = tf.concat([region, mean, basis], axis=-1)
+        self._windows = keras.random.SeedGenerator(seed)
+        names = ("loss", "shading", "fidelity", "smoothness", "slope", "residual")
+        names += ("coarse_fidelity",) if coarse_net is not None else ()
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+
+    @property
+    def metrics(self):
+        return list(self._means.values())
+
+    def coarse(self, inputs, training=False):
+        """r [B, 290]: CoarseNet's, or the data's when there is no CoarseNet.
+
+        Raises:
+            ValueError: neither is there.
+        """
+        if self.coarse_net is not None:
+            return self.coarse_net(inputs["image"], training=training and self.config.coarse_training)
+        if "r" not in inputs:
+            raise ValueError(f"expected 'r' in the inputs of a model without CoarseNet, received {sorted(inputs)}")
+        return tf.cast(inputs["r"], tf.float32)
+
+    def render(self, r, height, width):
+        """The depth layer: vertices [B, V, 3] px, visibility, depth z₀ and mask [B, H, W, 1]."""
+        vertices = representation.vertices_image(self.face_model, r, width)
+        visibility = rasterize(vertices, self._triangles, height, width, cull=True)
+        depth = render_depth(vertices, self._triangles, visibility, self.config.gradient)
+        return vertices, visibility, depth, coverage(visibility)
+
+    def call(self, inputs, training=False):
+        image = tf.cast(inputs["image"], tf.float32)
+        r = self.coarse(inputs, training)
+        vertices, _, depth, mask = self.render(r, image.shape[1], image.shape[2])
+        refined = self.fine_net({"image": image, "depth": depth, "mask": mask}, training=training)
+        return {"r": r, "vertices": vertices, "coarse_depth": depth, "depth": refined, "mask": mask}
+
+    def explain(self, image, visibility, depth, mask, valid=None):
+        """The `Explanation` of whole images [B, H, W, 1] by their coarse depth (11, 12)."""
+        seen = interpolate(visibility, self._triangles, self._attributes)
+        skin = tf.cast(seen[..., :1] > 0.99, tf.float32) * mask
+        if valid is not None:
+            skin = skin * tf.cast(valid, tf.float32)
+        return explain(self.config.criterion, image, depth, mask, skin, seen[..., 1:2], seen[..., 2:])
+
+    def criterion_terms(self, inputs, training=False):
+        """The loss of §4.4 and what it is made of.
+
+        Returns:
+            A dict of scalars: loss, the unweighted terms of `ShadingTerms`, coarse_fidelity if there is a
+            CoarseNet, and residual, the share of the coarse depth's rms shading residual that is left.
+        """
+        image = tf.cast(inputs["image"], tf.float32)
+        r = self.coarse(inputs, training)
+        _, visibility, depth, mask = self.render(r, image.shape[1], image.shape[2])
+        clean = tf.cast(inputs.get("clean", image), tf.float32)
+        found = self.explain(clean, visibility, depth, mask, inputs.get("valid"))
+        relative = self.fine_net.relative_depth(depth, mask)
+        if training and self.config.window:
+            cut = self._random_window(image.shape[1], image.shape[2])
+            image, depth, mask, relative = (cut(x) for x in (image, depth, mask, relative))
+            found = found.map(cut)
+        refined = depth * mask + self.fine_net.detail(image, depth, mask, relative, training=training)
+        terms = shading_criterion(self.config.criterion, refined, depth, mask, found)
+        result = {name: tf.reduce_mean(value) for name, value in terms._asdict().items()}
+        result["loss"] = result.pop("total")
+        result["residual"] = self._residual_left(refined, depth, mask, found)
+        if self.coarse_net is not None:
+            before = inputs["r"] if "r" in inputs else self._original_r(inputs["image"])
+            distance = tf.reduce_mean(tf.square(r - tf.stop_gradient(tf.cast(before, tf.float32))))
+            result["coarse_fidelity"] = distance
+            result["loss"] += self.config.coarse_fidelity * distance
+        return result
+
+    def _original_r(self, image):
+        if self.original is None:
+            raise ValueError(
+                "expected the original CoarseNet solution as 'r' in the data or a frozen copy as `original`, "
+                "received neither"
+            )
+        return self.original(image, training=False)
+
+    def _residual_left(self, refined, depth, mask, found):
+        def power(z):
+            residual = shading_residual(self.config.criterion, z, mask, found)
+            return tf.reduce_sum(tf.square(residual) * found.weight, [1, 2, 3])
+
+        return tf.stop_gradient(tf.reduce_mean(tf.sqrt(power(refined) / tf.maximum(power(depth), 1e-9))))
+
+    def _random_window(self, height, width):
+        """A function that cuts the same random window out of every tensor it is given."""
+        size_y, size_x = min(self.config.window, height), min(self.config.window, width)
+        # A seed generator's state is saved with the model, so that a resumed run sees the same windows.
+        draw = tf.random.stateless_uniform([2], tf.cast(self._windows.next(), tf.int32))
+        top = tf.cast(draw[0] * (height - size_y + 1), tf.int32)
+        left = tf.cast(draw[1] * (width - size_x + 1), tf.int32)
+
+        def cut(x):
+            x = x[:, top : top + size_y, left : left + size_x]
+            return tf.ensure_shape(x, [None, size_y, size_x, x.shape[-1]])
+
+        return cut
+
+    def _update_metrics(self, terms):
+        for name, mean in self._means.items():
+            mean.update_state(terms[name])
+        return {name: mean.result() for name, mean in self._means.items()}
+
+    def train_step(self, data):
+        inputs = data[0] if isinstance(data, tuple) else data
+        with tf.GradientTape() as tape:
+            terms = self.criterion_terms(inputs, training=True)
+            loss = self.optimizer.scale_loss(terms["loss"])
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return self._update_metrics(terms)
+
+    def test_step(self, data):
+        inputs = data[0] if isinstance(data, tuple) else data
+        return self._update_metrics(self.criterion_terms(inputs, training=False))

@@ -1,0 +1,254 @@
+"""FineNet: a hypercolumn network that adds fine detail to a coarse depth map (§4.2)."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from tfface.geometry.depth import slopes_from_depth
+
+# Mean colour of VGG-Face's training images (RGB, 0…255; `meta.normalization.averageImage` of vgg_face.mat).
+# The grey image is repeated to three channels, as the published first layer expects.
+VGG_FACE_MEAN = (129.1863, 104.7624, 93.5940)
+
+_BLOCKS = ((1, 2, 64), (2, 2, 128), (3, 3, 256))
+_PAD_TO = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class FineNetConfig:
+    """The size and options of FineNet.
+
+    Attributes:
+        width: factor on VGG-16's channels. 1 gives the paper's 64, 128, 256 and with grey and depth a
+            hypercolumn of 450; published VGG-Face weights fit only 1.
+        regressor: channels of the hidden 1×1 convolutions on the hypercolumn.
+        slopes: also show the trunk the coarse depth's slopes, in place of two of the three copies of grey.
+            The paper shows it grey only; then the direction in which the surface already leans is unknown to
+            every layer that sees neighbours. Published weights fit only False.
+        smooth_upsampling: follow each up-convolution by a fixed 3×3 binomial average, which makes it start as
+            bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
+        detail_scale: px per unit of the last convolution.
+    """
+
+    width: float = 1.0
+    regressor: tuple[int, ...] = (128, 64)
+    slopes: bool = False
+    smooth_upsampling: bool = False
+    detail_scale: float = 1.0
+
+    def __post_init__(self):
+        if self.width <= 0:
+            raise ValueError(f"expected width > 0, received {self.width}")
+        object.__setattr__(self, "regressor", tuple(self.regressor))
+
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the three blocks."""
+        return tuple(max(1, round(base * self.width)) for _, _, base in _BLOCKS)
+
+
+def paper() -> FineNetConfig:
+    """§4.2 as printed."""
+    return FineNetConfig()
+
+
+def release() -> FineNetConfig:
+    """What the shipped weights use."""
+    return FineNetConfig(width=0.5, regressor=(64, 32), slopes=True, smooth_upsampling=True)
+
+
+@keras.saving.register_keras_serializable(package="tfface")
+class NearestUpsampling(keras.initializers.Initializer):
+    """Starts a 2×2 stride-2 up-convolution as nearest-neighbour upsampling: the identity under every tap."""
+
+    def __call__(self, shape, dtype=None):
+        rows, columns, out, features = shape
+        return tf.tile(tf.eye(out, features, dtype=dtype or "float32")[None, None], [rows, columns, 1, 1])
+
+
+@keras.saving.register_keras_serializable(package="tfface")
+class FineNet(keras.Model):
+    """Grey image and coarse depth in, refined depth out; any image size.
+
+    VGG-16 up to its third pooling; the last layer of each block, brought back to full size by learnt 2×2
+    stride-2 up-convolutions (once for block 2, cascaded twice for block 3), with the grey image and the
+    coarse depth forms the hypercolumn that 1×1 convolutions turn into detail. The last convolution starts at
+    zero, so that FineNet starts as the identity on the coarse depth. Output and depth arithmetic are float32
+    under any precision policy.
+
+    Inputs, a dict:
+        image: [B, H, W, 1] grey in 0…1.
+        depth: [B, H, W, 1] coarse depth in px.
+        mask: [B, H, W, 1], 1 on the face.
+
+    Returns the refined depth [B, H, W, 1] in px, 0 off the mask.
+
+    Args:
+        config: a `FineNetConfig`, or its fields as a dict.
+    """
+
+    def __init__(self, config=None, **kwargs):
+        kwargs.setdefault("name", "fine_net")
+        super().__init__(autocast=False, **{k: v for k, v in kwargs.items() if k != "autocast"})
+        if isinstance(config, dict):
+            config = FineNetConfig(**config)
+        self.config = config or FineNetConfig()
+        widths = self.config.channels()
+        self._trunk = []
+        for (block, count, _), filters in zip(_BLOCKS, widths, strict=True):
+            layers = []
+            for index in range(1, count + 1):
+                layer = keras.layers.Conv2D(
+                    filters,
+                    3,
+                    padding="same",
+                    activation="relu",
+                    kernel_initializer="he_normal",
+                    name=f"conv{block}_{index}",
+                    dtype=self.dtype_policy,
+                )
+                setattr(self, layer.name, layer)
+                layers.append(layer)
+            self._trunk.append(layers)
+        self._upsampling = [[]]
+        for block, filters in ((2, widths[1]), (3, widths[2])):
+            self._upsampling.append([self._up_convolution(block, i, filters) for i in range(1, block)])
+        self._regressor = []
+        for index, filters in enumerate(self.config.regressor, start=1):
+            layer = keras.layers.Conv2D(
+                filters,
+                1,
+                activation="relu",
+                kernel_initializer="he_normal",
+                name=f"regressor_{index}",
+                dtype=self.dtype_policy,
+            )
+            setattr(self, layer.name, layer)
+            self._regressor.append(layer)
+        self.detail_layer = keras.layers.Conv2D(
+            1, 1, kernel_initializer="zeros", use_bias=False, name="detail", dtype="float32"
+        )
+
+    def _up_convolution(self, block, index, filters):
+        layer = keras.layers.Conv2DTranspose(
+            filters,
+            2,
+            strides=2,
+            kernel_initializer=NearestUpsampling(),
+            name=f"up{block}_{index}",
+            dtype=self.dtype_policy,
+        )
+        setattr(self, layer.name, layer)
+        return layer
+
+    @property
+    def convolutions(self) -> list:
+        """The seven 3×3 convolutions conv1_1 … conv3_3, which published VGG-Face weights fit."""
+        return [layer for block in self._trunk for layer in block]
+
+    @property
+    def hypercolumn_width(self) -> int:
+        """Channels that the 1×1 convolutions read; 450 in the paper."""
+        return sum(self.config.channels()) + 2
+
+    def build(self, input_shape=None):
+        if self.built:
+            return
+        channels = 3
+        for layers, ups in zip(self._trunk, self._upsampling, strict=True):
+            for layer in layers:
+                layer.build((None, None, None, channels))
+                channels = layer.filters
+            for layer in ups:
+                layer.build((None, None, None, channels))
+        channels = self.hypercolumn_width
+        for layer in [*self._regressor, self.detail_layer]:
+            layer.build((None, None, None, channels))
+            channels = layer.filters
+        self.built = True
+
+    def relative_depth(self, depth, mask):
+        """How the coarse depth enters the hypercolumn: (z − mean) / √area, mean and area over the mask.
+
+        The face's own size is the unit, so that a face looks the same at any resolution. [B, H, W, 1], 0 off
+        the mask.
+        """
+        area = tf.maximum(tf.reduce_sum(mask, [1, 2, 3], keepdims=True), 1.0)
+        mean = tf.reduce_sum(depth * mask, [1, 2, 3], keepdims=True) / area
+        return (depth - mean) * mask / tf.sqrt(area)
+
+    def detail(self, image, depth, mask, relative_depth, training=None):
+        """The detail ẑ − z₀ in px, [B, H, W, 1].
+
+        Apart from `call` so that training may run it on windows of a face: all arguments but
+        `relative_depth`, which is to be cut from the whole face's, are local.
+        """
+        grey = tf.cast(image, "float32")
+        if self.config.slopes:
+            slopes = tf.clip_by_value(slopes_from_depth(depth, mask), -3.0, 3.0)
+            trunk = tf.concat([grey - sum(VGG_FACE_MEAN) / 765.0, 0.5 * slopes], axis=-1)
+        else:
+            trunk = tf.concat([grey - mean / 255.0 for mean in VGG_FACE_MEAN], axis=-1)
+        x = tf.concat([trunk, grey, relative_depth], axis=-1)
+        # Zeros are what "same" convolutions see beyond the border anyway.
+        height, width = image.shape[1], image.shape[2]
+        padded = not (height and width) or height % _PAD_TO or width % _PAD_TO
+        if padded:
+            shape = tf.shape(image)
+            x = tf.pad(x, [[0, 0], [0, -shape[1] % _PAD_TO], [0, -shape[2] % _PAD_TO], [0, 0]])
+        trunk, extra = x[..., :3], x[..., 3:]
+        columns = []
+        x = trunk
+        for index, (layers, ups) in enumerate(zip(self._trunk, self._upsampling, strict=True)):
+            if index:
+                x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+            for layer in layers:
+                x = layer(x, training=training)
+            full = x
+            for layer in ups:
+                full = layer(full)
+                if self.config.smooth_upsampling:
+                    full = _binomial(full)
+            columns.append(full)
+        x = tf.concat([*columns, tf.cast(extra, columns[0].dtype)], axis=-1)
+        for layer in self._regressor:
+            x = layer(x, training=training)
+        x = self.detail_layer(tf.cast(x, "float32"))
+        if padded:
+            x = x[:, : shape[1], : shape[2]]
+        return x * self.config.detail_scale * mask
+
+    def call(self, inputs, training=None):
+        image, depth, mask = (tf.cast(inputs[name], "float32") for name in ("image", "depth", "mask"))
+        relative = self.relative_depth(depth, mask)
+        return depth * mask + self.detail(image, depth, mask, relative, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape["depth"])
+
+    def get_config(self):
+        config = dataclasses.asdict(self.config)
+        config["regressor"] = list(config["regressor"])
+        return {
+            "config": config,
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        if isinstance(config.get("dtype"), dict):
+            config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
+        return cls(**config)
+
+
+def _binomial(x):
+    """[1 2 1]⊗[1 2 1] / 16; after nearest-neighbour doubling this is exactly bilinear interpolation."""
+    channels = x.shape[-1]
+    line = tf.constant([0.25, 0.5, 0.25], x.dtype)
+    kernel = tf.tile((line[:, None] * line[None, :])[:, :, None, None], [1, 1, channels, 1])
+    # Repeat the border instead of fading it to zero.
+    x = tf.concat([x[:, :1], x, x[:, -1:]], axis=1)
+    x = tf.concat([x[:, :, :1], x, x[:, :, -1:]], axis=2)
+    return tf.nn.depthwise_conv2d(x, kernel, [1, 1, 1, 1], "VALID")

@@ -1,0 +1,58 @@
+"""Weights on disk: float16 arrays by variable path, small enough to ship and readable with numpy alone."""
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfface.output import write_files
+
+
+def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Writes all variables of `model` as float16 into one .npz, whole or not at all."""
+    path = Path(path)
+    arrays = {_key(variable): np.asarray(variable).astype(np.float16) for variable in model.variables}
+    if len(arrays) != len(model.variables):
+        raise ValueError("expected every variable of the model to have a path of its own; give its layers names")
+    overflowing = [key for key, value in arrays.items() if not np.isfinite(value).all()]
+    if overflowing:
+        raise ValueError(f"expected finite weights within float16's range, received others in {overflowing[:3]}")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_files(path.parent, {path.name: buffer.getvalue()})
+
+
+def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Sets all variables of a built `model` from a file of `save_weights`.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it isn't such a file, or belongs to another architecture.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"expected trained weights at {path}, found no such file")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise ValueError(f"expected {path} to be an .npz of weights, received something else ({error})") from error
+    wanted = {_key(variable): tuple(variable.shape) for variable in model.variables}
+    received = {key: value.shape for key, value in arrays.items()}
+    if wanted != received:
+        odd = sorted(k for k in wanted.keys() | received.keys() if wanted.get(k) != received.get(k))
+        raise ValueError(
+            f"expected the weights of {model.name!r} in {path}, received other variables or shapes, e.g. "
+            f"{odd[0]}: expected {wanted.get(odd[0])}, received {received.get(odd[0])}; "
+            "build the model with the configuration that the weights were trained with"
+        )
+    for variable in model.variables:
+        variable.assign(arrays[_key(variable)].astype(np.float32))
+
+
+def _key(variable) -> str:
+    # Keras prefixes paths with the model's own name, which may differ between training and loading.
+    return variable.path.split("/", 1)[-1] if variable.path.count("/") > 1 else variable.path
