@@ -1,8 +1,8 @@
 """Which triangle each pixel sees: a z-buffer in plain TensorFlow operations.
 
-Every triangle lists exactly the pixels of its bounding box (`tf.repeat` over their counts); those inside it propose a
-key, depth in the upper bits and the triangle's index in the lower, and `unsorted_segment_min` keeps the nearest per
-pixel. All of these operations have TFLite builtins and ONNX equivalents, and any batch or image size works.
+Every triangle lists exactly the pixels of its bounding box; those inside it propose a key, depth in the upper bits and
+the triangle's index in the lower, and `unsorted_segment_min` keeps the nearest per pixel. All of these operations have
+TFLite builtins and ONNX equivalents, and any batch or image size works.
 """
 
 from typing import NamedTuple
@@ -91,8 +91,16 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     drawable = area < 0.0 if cull else tf.not_equal(area, 0.0) & (tf.abs(area) < 3e38)
     counts = tf.where(drawable, extent[:, 0] * extent[:, 1], 0)
 
-    owner = tf.repeat(tf.range(batch * triangle_count), counts)
-    rank = tf.range(tf.shape(owner)[0]) - tf.gather(tf.cumsum(counts, exclusive=True), owner)
+    # List the candidates: only triangles that have any, each as often as it has pixels. (`tf.repeat` would do, but goes
+    # through a mask of triangles × largest count.) Every kept triangle starts at a place of its own, so a running sum
+    # of ones at these places numbers them.
+    kept = tf.cast(tf.where(counts > 0)[:, 0], tf.int32)
+    kept_counts = tf.gather(counts, kept)
+    starts = tf.cumsum(kept_counts, exclusive=True)
+    ones = tf.math.unsorted_segment_sum(tf.ones_like(starts), starts, tf.reduce_sum(kept_counts))
+    slot = tf.cumsum(ones) - 1
+    owner = tf.gather(kept, slot)
+    rank = tf.range(tf.shape(owner)[0]) - tf.gather(starts, slot)
     columns = tf.gather(extent[:, 0], owner)
     row = rank // columns
     column = rank - row * columns + tf.gather(low[:, 0], owner)
