@@ -1,5 +1,6 @@
 """CoarseNet: shapes, the feedback that it is shown, passes that share weights, and that it learns."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,11 +70,9 @@ def test_learns_the_pose_of_one_face(model, small):
     x = np.random.default_rng(0).uniform(size=(8, 64, 64, 7)).astype(np.float32)
     target = np.zeros((8, 290), np.float32)
     target[:, -6:] = np.linspace(-0.5, 0.5, 8)[:, None]
-    net.network.compile("adam", "mse")
-    first = net.network.evaluate(x, target, verbose=0)
-    net.network.fit(x, target, epochs=25, batch_size=8, verbose=0)
-    assert net.network.evaluate(x, target, verbose=0, return_dict=True)["loss"] < 1.5 * first
-    assert net.network.train_on_batch(x, target) < 0.5 * first
+    net.network.compile(keras.optimizers.Adam(5e-3), "mse", jit_compile=False)
+    history = net.network.fit(x, target, epochs=60, batch_size=8, verbose=0).history["loss"]
+    assert history[-1] < 0.2 * history[0]
 
 
 def test_weights_survive_the_disk(model, small, tmp_path):

@@ -1,5 +1,7 @@
 """FineNet: the paper's widths, identity at the start, any size, saving, precision."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -60,10 +62,18 @@ def test_detail_stays_on_the_mask():
 def test_padding_to_a_multiple_of_four_changes_nothing_far_from_the_border():
     inputs = _inputs(64, 64)
     network = _disturbed()
-    relative = network.relative_depth(inputs["depth"], inputs["mask"])
-    whole = [inputs["image"], inputs["depth"], inputs["mask"], relative]
-    part = [x[:, :59, :61] for x in whole]
-    np.testing.assert_allclose(network.detail(*whole)[:, :32, :32], network.detail(*part)[:, :32, :32], atol=1e-5)
+    prepared = network.prepare(**inputs)
+    whole = network.detail(prepared, inputs["mask"])
+    part = network.detail(prepared[:, :59, :61], inputs["mask"][:, :59, :61])
+    np.testing.assert_allclose(whole[:, :32, :32], part[:, :32, :32], atol=1e-5)
+
+
+def test_standardised_grey_ignores_exposure():
+    network = FineNet(dataclasses.replace(SMALL, standardise=True))
+    inputs = _inputs(16, 16)
+    a = network.prepare(**inputs)
+    b = network.prepare(**(inputs | {"image": 0.5 * inputs["image"] + 0.2}))
+    np.testing.assert_allclose(a[..., :3], b[..., :3], atol=5e-3)
 
 
 def test_up_convolutions_start_as_bilinear_interpolation():

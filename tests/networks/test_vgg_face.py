@@ -55,7 +55,7 @@ def test_published_features_are_reproduced(tmp_path, old, nested):
         return np.maximum(np.einsum("ijcyx,yxco->ijo", windows, filters) + biases, 0)
 
     published = convolve(convolve(255 * grey[0] - np.array(VGG_FACE_MEAN), "conv1_1"), "conv1_2")
-    x = np.concatenate([grey - m / 255 for m in VGG_FACE_MEAN], -1).astype(np.float32)
+    x = np.concatenate([4 * (grey - m / 255) for m in VGG_FACE_MEAN], -1).astype(np.float32)
     ours = network.convolutions[1](network.convolutions[0](x))
     np.testing.assert_allclose(128 * ours[0], published, rtol=1e-3, atol=1e-2)
     np.testing.assert_allclose(network.convolutions[6].kernel, weights["conv3_3"][0])

@@ -135,12 +135,12 @@ class EndToEnd(keras.Model):
         _, visibility, depth, mask = self.render(r, image.shape[1], image.shape[2])
         clean = tf.cast(inputs.get("clean", image), tf.float32)
         found = self.explain(clean, visibility, depth, mask, inputs.get("valid"))
-        relative = self.fine_net.relative_depth(depth, mask)
+        prepared = self.fine_net.prepare(image, depth, mask)
         if training and self.config.window:
             cut = self._random_window(image.shape[1], image.shape[2])
-            image, depth, mask, relative = (cut(x) for x in (image, depth, mask, relative))
+            prepared, depth, mask = cut(prepared), cut(depth), cut(mask)
             found = found.map(cut)
-        refined = depth * mask + self.fine_net.detail(image, depth, mask, relative, training=training)
+        refined = depth * mask + self.fine_net.detail(prepared, mask, training=training)
         terms = shading_criterion(self.config.criterion, refined, depth, mask, found)
         result = {name: tf.reduce_mean(value) for name, value in terms._asdict().items()}
         result["loss"] = result.pop("total")

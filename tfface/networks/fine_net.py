@@ -11,6 +11,9 @@ from tfface.geometry.depth import slopes_from_depth
 # The grey image is repeated to three channels, as the published first layer expects.
 VGG_FACE_MEAN = (129.1863, 104.7624, 93.5940)
 
+# Grey differences of a face, 0.25 or so, come near the unit variance that He's initial weights expect.
+TRUNK_SCALE = 4.0
+
 _BLOCKS = ((1, 2, 64), (2, 2, 128), (3, 3, 256))
 _PAD_TO = 4
 
@@ -26,6 +29,8 @@ class FineNetConfig:
         slopes: also show the trunk the coarse depth's slopes, in place of two of the three copies of grey.
             The paper shows it grey only; then the direction in which the surface already leans is unknown to
             every layer that sees neighbours. Published weights fit only False.
+        standardise: show the trunk the face's grey values with mean 0 and deviation 1, so that dark and bright skin and
+            exposures look alike. The paper doesn't. Published weights fit only False.
         smooth_upsampling: follow each up-convolution by a fixed 3×3 binomial average, which makes it start as
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
         detail_scale: px per unit of the last convolution.
@@ -34,6 +39,7 @@ class FineNetConfig:
     width: float = 1.0
     regressor: tuple[int, ...] = (128, 64)
     slopes: bool = False
+    standardise: bool = False
     smooth_upsampling: bool = False
     detail_scale: float = 1.0
 
@@ -54,7 +60,7 @@ def paper() -> FineNetConfig:
 
 def release() -> FineNetConfig:
     """What the shipped weights use."""
-    return FineNetConfig(width=0.5, regressor=(64, 32), slopes=True, smooth_upsampling=True)
+    return FineNetConfig(width=0.25, regressor=(64, 32), slopes=True, standardise=True, smooth_upsampling=True)
 
 
 @keras.saving.register_keras_serializable(package="tfface")
@@ -167,38 +173,52 @@ class FineNet(keras.Model):
             channels = layer.filters
         self.built = True
 
-    def relative_depth(self, depth, mask):
-        """How the coarse depth enters the hypercolumn: (z − mean) / √area, mean and area over the mask.
+    def prepare(self, image, depth, mask):
+        """What the convolutions read: three channels for the trunk, then grey and coarse depth for the hypercolumn.
 
-        The face's own size is the unit, so that a face looks the same at any resolution. [B, H, W, 1], 0 off
-        the mask.
+        The depth enters as (z − mean) / √area, with mean and area over the mask: the face's own size is the unit, so
+        that a face looks the same at any resolution. Grey enters the trunk as 4 (I − mean colour), or standardised
+        over the mask.
+
+        Args:
+            image, depth, mask: [B, H, W, 1], whole faces.
+
+        Returns:
+            [B, H, W, 5] float32.
         """
+        image, depth, mask = (tf.cast(x, tf.float32) for x in (image, depth, mask))
         area = tf.maximum(tf.reduce_sum(mask, [1, 2, 3], keepdims=True), 1.0)
         mean = tf.reduce_sum(depth * mask, [1, 2, 3], keepdims=True) / area
-        return (depth - mean) * mask / tf.sqrt(area)
-
-    def detail(self, image, depth, mask, relative_depth, training=None):
-        """The detail ẑ − z₀ in px, [B, H, W, 1].
-
-        Apart from `call` so that training may run it on windows of a face: all arguments but
-        `relative_depth`, which is to be cut from the whole face's, are local.
-        """
-        grey = tf.cast(image, "float32")
+        relative = (depth - mean) * mask / tf.sqrt(area)
+        if self.config.standardise:
+            centre = tf.reduce_sum(image * mask, [1, 2, 3], keepdims=True) / area
+            spread = tf.reduce_sum(tf.square(image - centre) * mask, [1, 2, 3], keepdims=True) / area
+            centred = [(image - centre) / tf.sqrt(spread + 1e-4)] * 3
+        else:
+            centred = [TRUNK_SCALE * (image - colour / 255.0) for colour in VGG_FACE_MEAN]
         if self.config.slopes:
             slopes = tf.clip_by_value(slopes_from_depth(depth, mask), -3.0, 3.0)
-            trunk = tf.concat([grey - sum(VGG_FACE_MEAN) / 765.0, 0.5 * slopes], axis=-1)
-        else:
-            trunk = tf.concat([grey - mean / 255.0 for mean in VGG_FACE_MEAN], axis=-1)
-        x = tf.concat([trunk, grey, relative_depth], axis=-1)
+            centred = [centred[0], slopes]
+        return tf.concat([*centred, image, relative], axis=-1)
+
+    def detail(self, prepared, mask, training=None):
+        """The detail ẑ − z₀ in px, [B, H, W, 1].
+
+        Apart from `prepare`, which needs whole faces, so that training may run it on windows of them.
+
+        Args:
+            prepared: [B, H, W, 5] from `prepare`, or a window of it.
+            mask: [B, H, W, 1], the same window of the mask.
+        """
         # Zeros are what "same" convolutions see beyond the border anyway.
-        height, width = image.shape[1], image.shape[2]
+        height, width = prepared.shape[1], prepared.shape[2]
         padded = not (height and width) or height % _PAD_TO or width % _PAD_TO
+        x = prepared
         if padded:
-            shape = tf.shape(image)
+            shape = tf.shape(x)
             x = tf.pad(x, [[0, 0], [0, -shape[1] % _PAD_TO], [0, -shape[2] % _PAD_TO], [0, 0]])
-        trunk, extra = x[..., :3], x[..., 3:]
+        x, extra = x[..., :3], x[..., 3:]
         columns = []
-        x = trunk
         for index, (layers, ups) in enumerate(zip(self._trunk, self._upsampling, strict=True)):
             if index:
                 x = tf.nn.max_pool2d(x, 2, 2, "VALID")
@@ -220,8 +240,7 @@ class FineNet(keras.Model):
 
     def call(self, inputs, training=None):
         image, depth, mask = (tf.cast(inputs[name], "float32") for name in ("image", "depth", "mask"))
-        relative = self.relative_depth(depth, mask)
-        return depth * mask + self.detail(image, depth, mask, relative, training=training)
+        return depth * mask + self.detail(self.prepare(image, depth, mask), mask, training=training)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape["depth"])

@@ -75,8 +75,8 @@ def load_pretrained(path: str | os.PathLike | None = None, face_model: Morphable
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         if config["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT}, received {config['format']}")
-        coarse = CoarseNetConfig(**_tuples(config["coarse"]))
-        fine = FineNetConfig(**_tuples(config["fine"]))
+        coarse = CoarseNetConfig(**tuples(config["coarse"]))
+        fine = FineNetConfig(**tuples(config["fine"]))
         trained_on = config["face_model"]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"expected {path / 'config.json'} to describe a trained model, but: {error}") from error
@@ -93,6 +93,6 @@ def load_pretrained(path: str | os.PathLike | None = None, face_model: Morphable
     return networks
 
 
-def _tuples(config: dict) -> dict:
+def tuples(config: dict) -> dict:
     """JSON has no tuples; the frozen configurations do."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}

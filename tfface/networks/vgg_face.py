@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tfface.networks.fine_net import TRUNK_SCALE
+
 CONVOLUTIONS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3")
 
-# VGG-Face saw 0…255 and FineNet's trunk sees 0…1, so conv1_1 absorbs a factor of 255. Convolutions with ReLU
+# VGG-Face saw 0…255 and FineNet's trunk sees 4 · (0…1), so conv1_1 absorbs a factor of 255 / 4. Convolutions with ReLU
 # are positively homogeneous: dividing that factor and every bias by the same number divides all features by
 # it. This one brings them near those of a fresh network, so that the other inputs of the hypercolumn aren't
 # drowned.
@@ -79,15 +81,18 @@ def load_vgg_face(network, path) -> None:
     the published mean colour, divided by 128.
 
     Args:
-        network: a `FineNet` whose config has `width=1` and `slopes=False`.
+        network: a `FineNet` whose config has `width=1`, `slopes=False` and `standardise=False`.
         path: `vgg_face.mat`.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file has another layout, or its shapes don't fit the network.
     """
-    if network.config.slopes:
-        raise ValueError("expected a FineNet with slopes=False for VGG-Face weights, received slopes=True")
+    if network.config.slopes or network.config.standardise:
+        raise ValueError(
+            f"expected a FineNet with slopes=False and standardise=False for VGG-Face weights, received "
+            f"slopes={network.config.slopes} and standardise={network.config.standardise}"
+        )
     network.build()
     published = read_vgg_face(path)
     # All shapes are checked before the first weight changes, so that a failure leaves the network as it was.
@@ -101,5 +106,5 @@ def load_vgg_face(network, path) -> None:
             )
     for layer in network.convolutions:
         filters, biases = published[layer.name]
-        factor = 255.0 / _FEATURE_SCALE if layer.name == "conv1_1" else 1.0
+        factor = 255.0 / TRUNK_SCALE / _FEATURE_SCALE if layer.name == "conv1_1" else 1.0
         layer.set_weights([filters * factor, biases / _FEATURE_SCALE])

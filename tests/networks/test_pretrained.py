@@ -1,0 +1,55 @@
+"""A trained model's folder: written, read back, and refused in words when it isn't one."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tfface.networks.coarse_net import CoarseNetConfig
+from tfface.networks.fine_net import FineNetConfig
+from tfface.networks.pretrained import build_networks, load_pretrained, save_pretrained
+
+COARSE = CoarseNetConfig(size=64, widths=(8,), blocks=(1,), stem=8, passes=2)
+FINE = FineNetConfig(width=0.05, regressor=(4,))
+
+
+@pytest.fixture(scope="module")
+def networks(model):
+    return build_networks(model, COARSE, FINE)
+
+
+def test_round_trip_gives_the_same_answers(networks, model, tmp_path):
+    save_pretrained(networks, tmp_path / "trained", {"note": "test"})
+    again = load_pretrained(tmp_path / "trained")
+    image = np.random.default_rng(0).uniform(size=(1, 64, 64, 1)).astype(np.float32)
+    np.testing.assert_allclose(again.coarse(image), networks.coarse(image), atol=2e-3)
+    inputs = {"image": image, "depth": 10 * image, "mask": np.ones_like(image)}
+    np.testing.assert_allclose(again.fine(inputs), networks.fine(inputs), atol=1e-2)
+    assert again.coarse.config == COARSE and again.fine.config == FINE
+
+
+def test_missing_and_broken_folders_are_named(networks, tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected a trained model"):
+        load_pretrained(tmp_path)
+    save_pretrained(networks, tmp_path)
+    (tmp_path / "fine.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="fine.npz"):
+        load_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="to describe a trained model"):
+        load_pretrained(tmp_path)
+
+
+def test_weights_of_another_face_model_are_refused(networks, tmp_path):
+    save_pretrained(networks, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["face_model"]["version"] = "other"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="expected the face model"):
+        load_pretrained(tmp_path)
+
+
+def test_shipped_model_loads_and_answers():
+    networks = load_pretrained()
+    r = networks.coarse(np.full((1, 200, 200, 1), 0.5, np.float32)).numpy()
+    assert r.shape == (1, 290) and np.isfinite(r).all()
