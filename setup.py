@@ -38,7 +38,6 @@ setup(
     extras_require={"test": requirements("requirements-test.txt")},
     entry_points={"console_scripts": ["tfface=tfface.cli:main"]},
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Image Processing",
     ],

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfface.losses.geometry import RepresentationLoss, balanced_pose_weight, geometry_gram, gmse
 from tfface.losses.landmarks import ProjectedLandmarks
 from tfface.morphable import representation
 from tfface.morphable.mirror import Mirror
@@ -17,6 +18,7 @@ from tfface.networks.coarse_net import INPUT_CHANNELS, CoarseNetConfig, Iterativ
 from tfface.networks.weights import save_weights
 from tfface.pipelines import fitted_photos
 from tfface.pipelines.bank import SyntheticBank
+from tfface.pipelines.runs import finished_epochs, write_config
 from tfface.pipelines.sampling import SamplingConfig, sample_r, seeds
 from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld, occlude, photograph
 from tfface.rendering.feedback import FeedbackRenderer
@@ -64,40 +66,24 @@ PRESETS = {
 }
 
 
-@keras.saving.register_keras_serializable(package="tfface")
-class CoarseLoss(keras.losses.Loss):
-    """GMSE (4) + pose MSE, each divided by its value for an untrained network, + projected landmarks.
+class CoarseLoss(RepresentationLoss):
+    """GMSE (4) + pose MSE at equal start, divided by GMSE at the start, + the projected landmarks' distance.
 
     Args:
       model: a `MorphableModel`.
-      reference: r `[N, 290]` of random faces; the loss of answering 0 for them is what "equal start" means.
-      landmark_weight: per px.
+      reference: r `[N, 290]` of random faces; the loss of answering 0 for them is what "start" means.
+      landmark_weight: per px; 0 is the paper's criterion.
     """
 
     def __init__(self, model, reference: tf.Tensor, landmark_weight: float = 0.0, name="coarse_loss"):
-        super().__init__(name=name)
-        self.gram = tf.constant(model.gram, tf.float32)
-        self.vertex_count = len(model.mean)
+        gram = geometry_gram(model)
+        super().__init__(gram, balanced_pose_weight(reference, gram), name=name)
+        self.scale = 1.0 / float(tf.reduce_mean(gmse(reference, tf.zeros_like(reference), gram)))
         self.landmarks = ProjectedLandmarks(model)
         self.landmark_weight = landmark_weight
-        zero = tf.zeros_like(reference)
-        self.scales = [1.0 / float(tf.reduce_mean(f(reference, zero))) for f in (self.gmse, self.pose)]
-
-    def gmse(self, r_true, r_pred):
-        """Mean squared vertex distance `[B]`, mm²."""
-        size = representation.GEOMETRY_SIZE
-        difference = r_pred[:, :size] - r_true[:, :size]
-        return tf.reduce_sum(tf.matmul(difference, self.gram) * difference, -1) / self.vertex_count
-
-    @staticmethod
-    def pose(r_true, r_pred):
-        """Mean squared difference `[B]` of the six pose parameters."""
-        size = representation.GEOMETRY_SIZE
-        return tf.reduce_mean(tf.math.squared_difference(r_true[:, size:], r_pred[:, size:]), -1)
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = tf.cast(y_true, tf.float32), tf.cast(y_pred, tf.float32)
-        loss = self.scales[0] * self.gmse(y_true, y_pred) + self.scales[1] * self.pose(y_true, y_pred)
+        loss = self.scale * super().call(y_true, y_pred)
         if self.landmark_weight:
             loss += self.landmark_weight * self.landmarks.distance(y_true, y_pred)
         return loss
@@ -225,9 +211,9 @@ def train_coarse(model, config: TrainCoarseConfig, net: CoarseNetConfig | None =
       config: the run.
       net: the architecture.
     """
-    output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2))
+    output = write_config(config)
+    net = net or CoarseNetConfig()
+    (output / "coarse_net.json").write_text(json.dumps(dataclasses.asdict(net)) + "\n", encoding="utf-8")
     keras.utils.set_random_seed(config.seed)
     coarse = IterativeCoarseNet(model, net)
     reference = sample_r(model, 512, tf.constant([config.seed, 1], tf.int64))
@@ -240,9 +226,10 @@ def train_coarse(model, config: TrainCoarseConfig, net: CoarseNetConfig | None =
         warmup_steps=min(200, config.steps // 10),
     )
     optimizer = keras.optimizers.Adam(schedule, clipnorm=5.0, use_ema=True, ema_momentum=0.998)
-    coarse.network.compile(optimizer, loss=loss, metrics=[landmark_metric(loss.landmarks)])
+    # XLA on CPUs compiles for minutes and then runs convolutions on one core.
+    coarse.network.compile(optimizer, loss=loss, metrics=[landmark_metric(loss.landmarks)], jit_compile=False)
     epochs = -(-config.steps // config.epoch_steps)
-    done = _finished_epochs(output)
+    done = finished_epochs(output / "backup")
     dataset = training_dataset(model, config, start=done * config.epoch_steps)
     coarse.network.fit(
         dataset,
@@ -254,23 +241,6 @@ def train_coarse(model, config: TrainCoarseConfig, net: CoarseNetConfig | None =
             keras.callbacks.CSVLogger(str(output / "log.csv"), append=True),
             keras.callbacks.TensorBoard(str(output / "tensorboard"), update_freq="epoch", write_graph=False),
             SaveAveraged(output / "coarse.npz"),
-            _CountEpochs(output),
         ],
     )
     return coarse
-
-
-class _CountEpochs(keras.callbacks.Callback):
-    """Notes how many epochs are done, so that the data too goes on where it stopped."""
-
-    def __init__(self, output: Path):
-        super().__init__()
-        self.file = output / "epochs.json"
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.file.write_text(json.dumps({"done": epoch + 1}))
-
-
-def _finished_epochs(output: Path) -> int:
-    file = output / "epochs.json"
-    return json.loads(file.read_text())["done"] if file.is_file() else 0

@@ -139,11 +139,11 @@ def test_every_inner_landmark_lies_on_the_visible_surface(model):
         assert depth[0, 0] - z < 1.0, f"vertex {landmark} lies {depth[0, 0] - z:.1f} mm behind the surface"
 
 
-def test_basis_is_whitened_along_its_own_directions(model):
-    # Uncorrelated components of falling size, the face weighted more than the rest, so only nearly orthogonal.
-    sizes = np.linalg.norm(model.geometry_basis[:200], axis=1)
-    assert np.all(sizes[:-20] > 0.8 * sizes[20:])
-    assert sizes[0] > 20 * sizes[199]
+def test_components_fall_in_size(model):
+    # Ordered by variance with the face weighted more than the rest, so only roughly ordered by plain size.
+    sizes = np.linalg.norm(model.geometry_basis[:200], axis=1).reshape(10, 20).mean(axis=1)
+    assert np.all(sizes[1:] < 1.1 * sizes[:-1])
+    assert sizes[0] > 10 * sizes[-1]
 
 
 def test_blendshapes_recover_named_actions(model):

@@ -22,7 +22,6 @@ def test_poses_keep_within_the_documented_spread():
     config = SamplingConfig(yaw_degrees=60, pitch_degrees=30, roll_degrees=20, shift=0.1, log_scale=0.2)
     pose = sample_pose(4000, seed(3), config).numpy()
     degrees = np.degrees(pose[:, :3])
-    assert np.abs(degrees).max(axis=0) <= np.array([30, 60, 20]).max()
     assert np.all(np.abs(degrees).max(axis=0) <= [30.01, 60.01, 20.01])
     assert np.abs(degrees[:, 1]).max() > 55  # profiles do occur
     np.testing.assert_allclose(degrees.mean(axis=0), 0, atol=2)

@@ -1,4 +1,4 @@
-"""Trains CoarseNet (`tfface train coarse`) or FineNet (`tfface train fine`).
+"""Trains CoarseNet (`tfface train coarse`) or FineNet (`tfface train fine`); `tfface train assemble` joins the two.
 
 The same command goes on where an interrupted run stopped. docs/training.md tells which data to bring.
 """
@@ -9,8 +9,6 @@ import dataclasses
 from tfface.errors import InputError
 
 HELP = "train CoarseNet or FineNet, or go on with a run"
-
-_DATA_FLAGS = ("photos", "fits", "limit", "batch_size")
 
 
 def configure(parser: argparse.ArgumentParser):
@@ -36,6 +34,11 @@ def configure(parser: argparse.ArgumentParser):
         )
         stage.add_argument("--fits", metavar="FILE", help="their fits, from `python -m tfface.pipelines.fit_photos`")
         stage.add_argument("--output", metavar="DIR", help="folder of the run: checkpoints, logs, weights")
+    text = "one model folder for `tfface reconstruct --model` from the folders of two runs"
+    together = stages.add_parser("assemble", help=text, description=text)
+    together.add_argument("--coarse", required=True, metavar="DIR", help="folder of a run of `train coarse`")
+    together.add_argument("--fine", required=True, metavar="DIR", help="folder of a run of `train fine`")
+    together.add_argument("--output", required=True, metavar="DIR", help="folder for the model")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,9 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import_tensorflow()
     try:
-        if arguments.stage == "coarse":
-            return _coarse(arguments)
-        return _fine(arguments)
+        return {"coarse": _coarse, "fine": _fine, "assemble": _assemble}[arguments.stage](arguments)
     except (FileNotFoundError, ValueError) as error:
         raise InputError(str(error)) from error
 
@@ -79,7 +80,15 @@ def _fine(arguments) -> int:
     if not config.data.photos:
         raise InputError("expected a folder of photographs to train FineNet on; name one with --photos")
     train_fine(config)
-    print(f"Weights: {config.output}/fine.npz")
+    print(f"Network: {config.output}/fine_net.keras")
+    return 0
+
+
+def _assemble(arguments) -> int:
+    from tfface.pipelines.assemble import assemble
+
+    assemble(arguments.coarse, arguments.fine, arguments.output)
+    print(f"Model: {arguments.output} (use it with `tfface reconstruct --model {arguments.output}`)")
     return 0
 
 

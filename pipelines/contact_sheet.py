@@ -1,0 +1,251 @@
+"""Contact sheets of validation photographs: photo | overlay | coarse | fine | normals | depth, to judge by eye."""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+# fmt: off
+PEOPLE_24 = (
+    368, 575, 1541, 736, 46, 2346, 920, 506, 1380, 1449, 2047, 184,
+    2530, 3588, 4416, 2461, 6624, 5704, 5842, 7843, 8901, 8763, 8533, 10764,
+)
+PEOPLE_48 = PEOPLE_24 + (
+    1219, 667, 851, 2162, 1633, 276, 2691, 4370, 3772, 3243, 4002, 3657,
+    6348, 6647, 5980, 5819, 9430, 10143, 9706, 9338, 10396, 10603, 11270, 10925,
+)
+# fmt: on
+"""Validation photographs varied in source, age, skin, pose and expression; fixed, so that sheets compare."""
+
+_LIGHT = np.array([-0.40, -0.50, 0.77], np.float32)
+_WHITE = 255.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ContactSheetConfig:
+    """What is drawn.
+
+    Attributes:
+      photos: folder as `pipelines.landmark_photos` reads it.
+      output: PNG file.
+      model: folder of trained weights; None for the shipped ones.
+      fits: draw the fits of this `fits.npz` instead of a model's predictions.
+      people: 24 or 48 of the fixed set, or image numbers.
+      size: width of a panel, px.
+      columns: people side by side.
+    """
+
+    photos: str
+    output: str = "runs/contact_sheet.png"
+    model: str | None = None
+    fits: str | None = None
+    people: int | tuple[int, ...] = 24
+    size: int = 200
+    columns: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Maps:
+    """A reconstruction on a crop's grid, NaN off the face; image-space normals (x right, y down, z nearer).
+
+    Attributes:
+      normals: `[S, S, 3]`, of the coarse shape.
+      depth: `[S, S]` px.
+      fine_normals: `[S, S, 3]` or None.
+      fine_depth: `[S, S]` px or None.
+    """
+
+    normals: np.ndarray
+    depth: np.ndarray
+    fine_normals: np.ndarray | None = None
+    fine_depth: np.ndarray | None = None
+
+
+def maps_of_r(model, r: np.ndarray, size: int) -> list[Maps]:
+    """The coarse shapes of r `[N, 290]`, as crops of `size` px."""
+    import tensorflow as tf
+
+    from tfface.rendering.feedback import FeedbackRenderer
+    from tfface.rendering.visibility import interpolate
+
+    renderer = FeedbackRenderer(model, size)
+    maps = []
+    for one in np.asarray(r, np.float32):
+        vertices, normals, visibility = renderer.geometry(tf.constant(one[None]))
+        values = tf.concat([normals, vertices[..., 2:]], -1)
+        drawn = interpolate(visibility, model.triangles, values)[0].numpy()
+        drawn[visibility.triangle[0].numpy() < 0] = np.nan
+        normal = drawn[..., :3] / np.linalg.norm(drawn[..., :3], axis=-1, keepdims=True)
+        maps.append(Maps(normal * np.float32([1, -1, 1]), drawn[..., 3]))
+    return maps
+
+
+def maps_of_face(face, square, size: int) -> Maps:
+    """A `Face`'s maps on the grid of a crop, by the nearest pixel.
+
+    Args:
+      face: has depth, coarse_depth `[H, W]`, normals, coarse_normals `[H, W, 3]` on the photograph's grid.
+      square: (cx, cy, side) of the crop in the photograph's px.
+      size: S in px.
+    """
+    height, width = face.depth.shape
+    steps = (np.arange(size) + 0.5) / size - 0.5
+    column = np.floor(square[0] + steps * square[2]).astype(int)
+    row = np.floor(square[1] + steps * square[2]).astype(int)
+    inside = ((row >= 0) & (row < height))[:, None] & ((column >= 0) & (column < width))[None]
+    rows, columns = np.clip(row, 0, height - 1)[:, None], np.clip(column, 0, width - 1)[None]
+
+    def sample(values):
+        values = np.array(values[rows, columns], np.float32)
+        values[~inside] = np.nan
+        return values
+
+    zoom = size / square[2]
+    return Maps(
+        sample(face.coarse_normals),
+        sample(face.coarse_depth) * zoom,
+        sample(face.normals),
+        sample(face.depth) * zoom,
+    )
+
+
+def shade(normals: np.ndarray) -> np.ndarray:
+    """A clay-like picture `[S, S, 3]` float32 in 0…255 of normals, white off the face."""
+    light = np.clip(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0.0, 1.0)
+    grey = 30.0 + 215.0 * light
+    return np.repeat(np.where(np.isfinite(grey), grey, _WHITE)[..., None], 3, axis=-1).astype(np.float32)
+
+
+def panels(photo: np.ndarray, maps: Maps) -> list[np.ndarray]:
+    """The pictures of one person, each `[S, S, 3]` float32 in 0…255: photo, overlay, coarse, (fine,) normals, depth."""
+    import matplotlib
+
+    coarse = shade(maps.normals)
+    on_face = np.isfinite(maps.depth)[..., None]
+    pictures = [photo, np.where(on_face, 0.35 * photo + 0.65 * coarse, photo), coarse]
+    normals, depth = maps.normals, maps.depth
+    if maps.fine_depth is not None:
+        normals, depth = maps.fine_normals, maps.fine_depth
+        pictures.append(shade(normals))
+    code = (normals * [1, -1, 1] + 1.0) * 127.5
+    pictures.append(np.where(np.isfinite(code), code, _WHITE))
+    low, high = np.nanpercentile(depth, [2, 98]) if np.isfinite(depth).any() else (0.0, 1.0)
+    colours = matplotlib.colormaps["viridis"](np.clip((depth - low) / max(high - low, 1e-6), 0, 1))[..., :3] * 255
+    pictures.append(np.where(np.isfinite(depth)[..., None], colours, _WHITE))
+    return pictures
+
+
+def grid(people: list[list[np.ndarray]], names: list[str], columns: int) -> np.ndarray:
+    """All people's pictures, one person a strip, `columns` strips side by side: `[H, W, 3]` uint8."""
+    from PIL import Image, ImageDraw
+
+    strips = []
+    for pictures, name in zip(people, names, strict=True):
+        strip = Image.fromarray(np.concatenate(pictures, axis=1).clip(0, 255).astype(np.uint8))
+        ImageDraw.Draw(strip).text((3, 2), name, fill=(255, 255, 0), stroke_width=1, stroke_fill=(0, 0, 0))
+        strips.append(np.asarray(strip))
+    while len(strips) % columns:
+        strips.append(np.full_like(strips[0], 255))
+    return np.concatenate(
+        [np.concatenate(strips[i : i + columns], axis=1) for i in range(0, len(strips), columns)], axis=0
+    )
+
+
+def draw(photos, squares: np.ndarray, maps: list[Maps], config: ContactSheetConfig) -> np.ndarray:
+    """The sheet `[H, W, 3]` uint8 of N photographs with their crops `[N, 3]` and maps."""
+    from tfface.detection import cut
+    from tfface.pipelines.evaluate_landmarks import read_rgb
+
+    people = [
+        panels(cut(read_rgb(photos.path(row)), squares[row], config.size), maps[row]) for row in range(len(squares))
+    ]
+    return grid(people, [f"{number:05d}" for number in photos.number], config.columns)
+
+
+def _reconstruct(reconstructor, photos, config):
+    """Squares and maps by a `Reconstructor`, given the box of the landmarks; where it finds nothing, empty maps."""
+    from tfface.pipelines.evaluate_landmarks import landmark_squares, read_rgb
+
+    squares, maps = landmark_squares(photos.points68), []
+    empty = np.full((config.size, config.size, 3), np.nan, np.float32)
+    for row, points in enumerate(photos.points68):
+        box = [*points.min(0).tolist(), *points.max(0).tolist()]
+        faces = reconstructor(read_rgb(photos.path(row)), boxes=[box])
+        found = maps_of_face(faces[0], squares[row], config.size) if faces else Maps(empty, empty[..., 0])
+        maps.append(found)
+    return squares, maps
+
+
+def run(config: ContactSheetConfig, reconstructor=None, networks=None) -> Path:
+    """Draws and writes a sheet.
+
+    Args:
+      config: see `ContactSheetConfig`.
+      reconstructor: a `Reconstructor`; with it the sheet shows fine results.
+      networks: has `face_model` and `coarse`; with it, and no reconstructor, the sheet shows coarse results alone.
+
+    Returns:
+      The file.
+
+    Raises:
+      FileNotFoundError: photographs, fits or weights are missing.
+      ValueError: none of `people` is in the folder.
+    """
+    from PIL import Image
+
+    from tfface.pipelines import evaluate_landmarks, landmark_photos
+
+    photos = landmark_photos.load(config.photos)
+    people = {24: PEOPLE_24, 48: PEOPLE_48}.get(config.people, config.people)
+    rows = [row for number in np.atleast_1d(people) for row in np.flatnonzero(photos.number == number)]
+    if not rows:
+        raise ValueError(f"expected image numbers of {config.photos}, received {people}")
+    photos = photos.take(np.array(rows))
+    if config.fits:
+        from tfface.morphable.model import MorphableModel
+
+        with np.load(config.fits) as fits:
+            at = np.searchsorted(fits["number"], photos.number)
+            squares, r = fits["square"][at], fits["r"][at]
+        maps = maps_of_r(MorphableModel.default(), r, config.size)
+    elif networks is not None:
+        settings = evaluate_landmarks.LandmarkEvaluationConfig(config.photos)
+        squares, r = evaluate_landmarks.predict(networks, photos, settings)
+        maps = maps_of_r(networks.face_model, r, config.size)
+    else:
+        if reconstructor is None:
+            from tfface.reconstructor import Reconstructor
+
+            reconstructor = Reconstructor.from_pretrained(config.model)
+        squares, maps = _reconstruct(reconstructor, photos, config)
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(draw(photos, squares, maps, config)).save(output)
+    return output
+
+
+def main(arguments=None) -> int:
+    """`python -m tfface.pipelines.contact_sheet --photos FOLDER`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", required=True, help="folder of photographs with landmarks")
+    parser.add_argument("--output", default=ContactSheetConfig.output)
+    parser.add_argument("--model", help="folder of trained weights (default: the shipped ones)")
+    parser.add_argument("--fits", help="draw the fits of this file instead")
+    parser.add_argument("--people", type=int, nargs="+", default=[24], help="24, 48, or image numbers")
+    parser.add_argument("--size", type=int, default=200, help="width of a panel, px")
+    parser.add_argument("--columns", type=int, default=2, help="people side by side")
+    options = vars(parser.parse_args(arguments))
+    people = options.pop("people")
+    people = people[0] if people in ([24], [48]) else tuple(people)
+    try:
+        print(run(ContactSheetConfig(people=people, **options)))
+    except (FileNotFoundError, ValueError) as error:
+        print(f"tfface: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

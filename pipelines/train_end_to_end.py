@@ -1,0 +1,195 @@
+"""Training of FineNet, alone on given coarse geometry or end to end with CoarseNet (§4.3, §4.4)."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import keras
+
+from tfface.losses import shading
+from tfface.morphable.mirror import Mirror
+from tfface.networks import fine_net
+from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
+from tfface.pipelines import fitted_photos
+from tfface.pipelines.fitted_photos import FittedPhotosConfig
+from tfface.pipelines.runs import finished_epochs, write_config
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainFineConfig:
+    """A training run; the same config and output folder continue it where it stopped.
+
+    Attributes:
+        output: folder of the run: `fine_net.keras`, checkpoints, `backup/` for resuming, `logs/` for
+            TensorBoard.
+        network: a `FineNetConfig`.
+        model: an `EndToEndConfig` (criterion, skin regions, window).
+        data: the photographs to train on.
+        validation: batches of the validation photographs after each epoch; 0 for none.
+        epochs: epochs in all.
+        steps_per_epoch: batches per epoch.
+        learning_rate: of Adam, decayed by a cosine to one twentieth.
+        clip_norm: the gradient's norm is cut at this.
+        precision: "auto" is mixed_bfloat16 on processors that have it and float32 elsewhere.
+        seed: of initial weights and windows.
+    """
+
+    output: str = "runs/fine"
+    network: fine_net.FineNetConfig = dataclasses.field(default_factory=fine_net.release)
+    model: EndToEndConfig = dataclasses.field(
+        default_factory=lambda: EndToEndConfig(criterion=shading.release(), window=128)
+    )
+    data: FittedPhotosConfig = FittedPhotosConfig()
+    validation: int = 8
+    epochs: int = 40
+    steps_per_epoch: int = 250
+    learning_rate: float = 1e-3
+    clip_norm: float = 1.0
+    precision: str = "auto"
+    seed: int = 0
+
+
+def paper(**changes) -> TrainFineConfig:
+    """The paper's network and criterion, whole crops."""
+    defaults = {
+        "network": fine_net.paper(),
+        "model": EndToEndConfig(criterion=shading.paper(), window=0),
+        "learning_rate": 1e-4,
+    }
+    return TrainFineConfig(**(defaults | changes))
+
+
+def release(**changes) -> TrainFineConfig:
+    """What the shipped weights were trained with."""
+    return TrainFineConfig(**changes)
+
+
+PRESETS = {"paper": paper, "release": release}
+
+
+def fast_precision(cpuinfo: str = "/proc/cpuinfo") -> str:
+    """`mixed_bfloat16` if the processor multiplies bfloat16 itself (AVX512-BF16 or AMX), else `float32`."""
+    try:
+        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "float32"
+    return "mixed_bfloat16" if "avx512_bf16" in text or "amx_bf16" in text else "float32"
+
+
+class SaveFineNet(keras.callbacks.Callback):
+    """Writes the network alone, complete and loadable, after every epoch."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = Path(path)
+
+    def on_epoch_end(self, epoch, logs=None):
+        part = self.path.with_name(f"{self.path.stem}.part.keras")
+        self.model.fine_net.save(part)
+        part.replace(self.path)
+
+
+def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -> EndToEnd:
+    """The compiled model of a run, at its initial weights."""
+    keras.utils.set_random_seed(config.seed)
+    precision = fast_precision() if config.precision == "auto" else config.precision
+    network = fine_net.FineNet(config.network, dtype=precision)
+    network.build()
+    model = EndToEnd(face_model, network, coarse_net, original, config.model, seed=config.seed)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        config.learning_rate, config.epochs * config.steps_per_epoch, alpha=0.05
+    )
+    model.compile(optimizer=keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm), jit_compile=False)
+    # Every part has its variables already; the optimizer needs its own before a backup can be restored into it.
+    model.built = True
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def callbacks(config: TrainFineConfig) -> list:
+    """Checkpoints, resume, TensorBoard and the network's own file."""
+    output = Path(config.output)
+    # TensorFlow 2.21 no longer brings TensorBoard along; without it the history is still written as CSV.
+    board = [keras.callbacks.TensorBoard(str(output / "logs"), write_graph=False)]
+    return [
+        *(board if importlib.util.find_spec("tensorboard") else []),
+        keras.callbacks.CSVLogger(str(output / "history.csv"), append=True),
+        SaveFineNet(output / "fine_net.keras"),
+        keras.callbacks.ModelCheckpoint(
+            str(output / "checkpoint.weights.h5"), save_weights_only=True, save_freq="epoch"
+        ),
+        keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
+        keras.callbacks.TerminateOnNaN(),
+    ]
+
+
+def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, original=None, verbose="auto", extra=()):
+    """Trains FineNet by Keras `fit`; continues a run found in `config.output`.
+
+    Args:
+        config: a `TrainFineConfig`.
+        face_model: a `MorphableModel`; the default one if None.
+        coarse_net: an `IterativeCoarseNet` to train end to end with; None takes the geometry from the fits.
+        original: a frozen copy of it, unless the fits themselves are the solution to stay near.
+        verbose: of `fit`.
+        extra: more Keras callbacks.
+
+    Returns:
+        The trained `EndToEnd` and the Keras history.
+
+    Raises:
+        FileNotFoundError: photographs or fits are missing.
+        ValueError: no photograph fits the config.
+    """
+    if face_model is None:
+        from tfface.morphable.model import MorphableModel
+
+        face_model = MorphableModel.default()
+    mirror = Mirror.of(face_model)
+    output = write_config(config)
+    model = build(config, face_model, coarse_net, original)
+    done = finished_epochs(output / "backup")
+    data = fitted_photos.dataset(config.data, mirror, start=done * config.steps_per_epoch)
+    validation = None
+    if config.validation:
+        chosen = dataclasses.replace(
+            config.data, split="val", augmentation=fitted_photos.AugmentationConfig.none(), oversample=()
+        )
+        validation = fitted_photos.dataset(chosen, mirror).take(config.validation).cache()
+    history = model.fit(
+        data,
+        epochs=config.epochs,
+        steps_per_epoch=config.steps_per_epoch,
+        validation_data=validation,
+        callbacks=[*callbacks(config), *extra],
+        verbose=verbose,
+    )
+    return model, history
+
+
+def main(arguments=None) -> int:
+    """`python -m tfface.pipelines.train_end_to_end --photos FOLDER`: FineNet on fitted photographs."""
+    import argparse
+    import sys
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="release")
+    parser.add_argument("--photos", required=True, help="folder with images/, landmarks.npz and train.txt")
+    parser.add_argument("--fits", default=FittedPhotosConfig.fits, help="from `python -m tfface.pipelines.fit_photos`")
+    parser.add_argument("--output", default=TrainFineConfig.output)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--steps-per-epoch", type=int)
+    options = parser.parse_args(arguments)
+    config = PRESETS[options.preset](output=options.output)
+    data = dataclasses.replace(config.data, photos=options.photos, fits=options.fits)
+    given = {name: getattr(options, name) for name in ("epochs", "steps_per_epoch") if getattr(options, name)}
+    try:
+        train_fine(dataclasses.replace(config, data=data, **given), verbose=2)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"tfface: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

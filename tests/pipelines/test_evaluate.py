@@ -1,0 +1,165 @@
+"""The protocols of evaluation, on networks that know the answer and on ones that don't."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfface.morphable import fitting
+from tfface.morphable.correspondences import landmark_correspondences
+from tfface.morphable.model import MorphableModel
+from tfface.pipelines import contact_sheet, evaluate, evaluate_landmarks, evaluate_synthetic, landmark_photos
+
+PHOTOS = 4
+
+
+class Known:
+    """Stands for CoarseNet: gives out the answers it was made with, at first halved, in the end whole."""
+
+    def __init__(self, answers, size=100):
+        self.answers, self.given = answers, 0
+        self.config = types.SimpleNamespace(size=size, passes=2)
+
+    def all_passes(self, image, training=False):
+        assert image.shape[1:] == (self.config.size, self.config.size, 1)
+        answer = self.answers[self.given : self.given + image.shape[0]]
+        self.given += image.shape[0]
+        return tf.stack([answer * 0.5, answer], axis=1)
+
+    def __call__(self, image, training=False):
+        return self.all_passes(image)[:, -1]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return MorphableModel.default()
+
+
+def test_synthetic_errors_vanish_for_the_truth(model):
+    from tfface.pipelines.synthetic import SyntheticConfig, synthetic_dataset
+
+    settings = evaluate_synthetic.SyntheticEvaluationConfig(faces=4, batch=2)
+    world = SyntheticConfig(size=100, batch=2)
+    truth = [batch["r"] for batch in synthetic_dataset(model, world, seed=settings.seed).take(2)]
+    networks = types.SimpleNamespace(face_model=model, coarse=Known(tf.concat(truth, 0)))
+    floor, halved, perfect = evaluate_synthetic.run(networks, settings)["rows"]
+    assert perfect["name"] == "pass 2"
+    for name in ("depth_mean_mm", "vertex_mm", "yaw_deg"):
+        assert perfect[name] < 1e-3 < halved[name]
+    assert floor["yaw_deg"] < 1e-4 and floor["depth_mean_mm"] > 0.5
+
+
+def test_depth_error_ignores_a_shift_along_z(model):
+    """A bigger head by s has larger depth; the same head is compared in true mm."""
+    r = np.zeros((1, 290), np.float32)
+    errors = evaluate_synthetic.DepthComparison(model, 64).errors(r, r)
+    assert errors[0].size > 500 and errors[0].max() < 1e-5
+
+
+def test_angles_wrap():
+    true, found = np.zeros((1, 290)), np.zeros((1, 290))
+    true[0, 284:287], found[0, 284:287] = [0.1, 0.0, np.pi - 0.05], [0.0, 0.2, -np.pi + 0.05]
+    np.testing.assert_allclose(evaluate_synthetic.angle_errors(true, found), np.degrees([[0.2, 0.1, 0.1]]))
+
+
+@pytest.fixture(scope="module")
+def photos(model, tmp_path_factory):
+    """A folder of validation photographs of noise, and the r that is right for each one's crop."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    r = np.zeros((PHOTOS, 290), np.float32)
+    r[:, 285] = np.radians([0, 20, 40, -50])
+    table = landmark_correspondences(model)
+    faces = fitting.Fit(np.tile([120.0, 130.0, 230.0], (PHOTOS, 1)), r, np.zeros((PHOTOS, 0)))
+    points = fitting.project_points(model, faces, table)
+    all_points = np.zeros((PHOTOS, 478, 2), np.float32)
+    all_points[:, :68] = points
+    for i in range(PHOTOS):
+        Image.fromarray(rng.integers(0, 255, (256, 256, 3), np.uint8)).save(folder / "images" / f"{i:05d}.jpg")
+    np.savez(
+        folder / "landmarks.npz",
+        points=all_points,
+        euler=np.degrees(r[:, [285, 284, 286]]),
+        valid=np.tile([0, 0, 256, 256], (PHOTOS, 1)),
+        source=np.array(["drawn"] * PHOTOS),
+        face_px=np.full(PHOTOS, 200.0),
+    )
+    np.savetxt(folder / "landmarks68.txt", np.arange(68), fmt="%d")
+    (folder / "train.txt").write_text("")
+    np.savetxt(folder / "val.txt", np.arange(PHOTOS), fmt="%05d")
+    squares = evaluate_landmarks.landmark_squares(points)
+    answer = r.copy()
+    answer[:, 287:289] = (faces.square[:, :2] - squares[:, :2]) / (squares[:, 2:] / 2)
+    answer[:, 289] = np.log(faces.square[:, 2] / squares[:, 2])
+    return folder, answer
+
+
+def test_landmarks_of_the_right_answer(model, photos, tmp_path):
+    folder, answer = photos
+    networks = types.SimpleNamespace(face_model=model, coarse=Known(answer))
+    config = evaluate.EvaluateConfig("landmarks", photos=str(folder), json=str(tmp_path / "report.json"))
+    report = evaluate.run(config, networks)
+    rows = {row["name"]: row for row in report["rows"]}
+    assert rows["all"]["faces"] == PHOTOS and rows["all"]["outline68_percent"] < 0.1
+    assert rows["yaw 0–30°"]["faces"] == 2 and rows["yaw 30–60°"]["faces"] == 2
+    assert rows["yaw 60–90°"] == {"name": "yaw 60–90°", "faces": 0}
+    # On turned heads the 3D jaw is not the outline.
+    assert rows["yaw 30–60°"]["all68_percent"] > rows["yaw 30–60°"]["outline68_percent"]
+    assert rows["all"]["inner51_percent"] < 0.1
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["faces"] == PHOTOS
+
+
+def test_a_shifted_answer_costs_its_shift(model, photos):
+    folder, answer = photos
+    shifted = answer.copy()
+    shifted[:, 287] += 0.1
+    networks = types.SimpleNamespace(face_model=model, coarse=Known(shifted))
+    report = evaluate.run(evaluate.EvaluateConfig("landmarks", photos=str(folder)), networks)
+    points = landmark_photos.load(folder).points68
+    box = np.sqrt(np.prod(np.ptp(points, axis=1), axis=-1))
+    expected = 100 * np.mean(0.05 * evaluate_landmarks.landmark_squares(points)[:, 2] / box)
+    assert report["rows"][0]["inner51_percent"] == pytest.approx(expected, rel=0.02)
+
+
+def test_tables_print(model, photos, capsys):
+    folder, answer = photos
+    networks = types.SimpleNamespace(face_model=model, coarse=Known(answer))
+    evaluate.show(evaluate.run(evaluate.EvaluateConfig("landmarks", photos=str(folder)), networks))
+    printed = capsys.readouterr().out
+    assert "NME" in printed and "30–60" in printed
+
+
+def test_contact_sheet_of_networks(model, photos, tmp_path):
+    folder, answer = photos
+    networks = types.SimpleNamespace(face_model=model, coarse=Known(answer[1:3]))
+    config = contact_sheet.ContactSheetConfig(str(folder), str(tmp_path / "s.png"), people=(1, 2), size=64)
+    with Image.open(contact_sheet.run(config, networks=networks)) as sheet:
+        # Two people of photo, overlay, coarse, normals and depth side by side.
+        assert sheet.size == (2 * 5 * 64, 64)
+
+
+def test_contact_sheet_of_a_reconstructor(photos, tmp_path):
+    folder, _ = photos
+    depth = np.full((256, 256), np.nan, np.float32)
+    depth[100:200, 80:180] = 3.0
+    normals = np.where(np.isfinite(depth)[..., None], np.float32([0, 0, 1]), np.float32(np.nan))
+    face = types.SimpleNamespace(depth=depth, coarse_depth=depth, normals=normals, coarse_normals=normals)
+    config = contact_sheet.ContactSheetConfig(str(folder), str(tmp_path / "s.png"), people=(0, 3), size=64)
+    path = contact_sheet.run(config, reconstructor=lambda image, boxes: [face])
+    with Image.open(path) as sheet:
+        assert sheet.size == (2 * 6 * 64, 64)
+
+
+def test_refuses_in_words(photos, tmp_path, capsys):
+    with pytest.raises(ValueError, match="expected a protocol of synthetic, landmarks, received 'depths'"):
+        evaluate.run(evaluate.EvaluateConfig("depths"), networks=object())
+    with pytest.raises(ValueError, match="expected a folder of photographs"):
+        evaluate.run(evaluate.EvaluateConfig("landmarks"), networks=object())
+    assert contact_sheet.main(["--photos", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="expected crop to be one of"):
+        evaluate_landmarks.run(None, evaluate_landmarks.LandmarkEvaluationConfig(str(photos[0]), crop="haar"))

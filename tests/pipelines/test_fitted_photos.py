@@ -1,0 +1,123 @@
+"""Photographs with fits: r follows crop and flip, and training on them resumes exactly."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfface.morphable import representation
+from tfface.morphable.mirror import Mirror
+from tfface.morphable.model import MorphableModel
+from tfface.networks.end_to_end import EndToEndConfig
+from tfface.networks.fine_net import FineNetConfig
+from tfface.pipelines import fitted_photos, train_end_to_end
+from tfface.pipelines.crops import AugmentationConfig
+from tfface.pipelines.fitted_photos import FittedPhotosConfig
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def face_model():
+    return MorphableModel.default()
+
+
+@pytest.fixture
+def folder(tmp_path, face_model):
+    """Six photographs of one bright dot each, on the nose tip of the face that was 'fitted' to them."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    r = rng.normal(0, 0.3, (8, 290)).astype(np.float32)
+    r[:, 284:] *= 0.3
+    square = np.tile(np.array([60.0, 62.0, 100.0], np.float32), (8, 1))
+    vertices = representation.vertices_image(face_model, tf.constant(r), 100).numpy()
+    nose = vertices[:, face_model.landmarks[30], :2] + square[:, :2] - 50
+    x, y = np.meshgrid(np.arange(120) + 0.5, np.arange(120) + 0.5)
+    for i in range(8):
+        dot = 40 + 200 * np.exp(-((x - nose[i, 0]) ** 2 + (y - nose[i, 1]) ** 2) / (2 * 2.0**2))
+        Image.fromarray(np.repeat(dot[..., None], 3, -1).astype(np.uint8)).save(
+            tmp_path / "images" / f"{i:05d}.jpg", quality=98
+        )
+    bounds = np.tile(np.array([0, 0, 120, 120], np.float16), (8, 1))
+    source = np.array(["sharp"] * 4 + ["soft"] * 4)
+    np.savez(tmp_path / "landmarks.npz", source=source, face_px=np.full(8, 200, np.float16), valid=bounds)
+    (tmp_path / "train.txt").write_text("0\n1\n2\n3\n4\n5\n")
+    (tmp_path / "val.txt").write_text("6\n7\n")
+    ok = np.array([True] * 5 + [False] * 3)
+    np.savez(tmp_path / "fits.npz", number=np.arange(8), square=square, r=r, ok=ok)
+    return tmp_path
+
+
+def _config(folder, **changes):
+    defaults = {"photos": str(folder), "fits": str(folder / "fits.npz"), "size": SIZE, "batch_size": 4}
+    return FittedPhotosConfig(**(defaults | changes))
+
+
+def test_the_nose_stays_under_the_dot(folder, face_model):
+    augmentation = AugmentationConfig(shift=0.1, scale=0.15, gamma=0.1)
+    data = fitted_photos.dataset(_config(folder, augmentation=augmentation), Mirror.of(face_model))
+    for batch in data.take(4).as_numpy_iterator():
+        vertices = representation.vertices_image(face_model, tf.constant(batch["r"]), SIZE).numpy()
+        nose = vertices[:, face_model.landmarks[30], :2]
+        for image, expected in zip(batch["image"][..., 0], nose, strict=True):
+            i, j = np.unravel_index(np.argmax(image), image.shape)
+            assert abs(j + 0.5 - expected[0]) < 1.1 and abs(i + 0.5 - expected[1]) < 1.1
+
+
+def test_selection(folder):
+    assert list(fitted_photos.select(_config(folder)).number) == [0, 1, 2, 3, 4]
+    assert list(fitted_photos.select(_config(folder, split="val")).number) == [6, 7]
+    assert list(fitted_photos.select(_config(folder, sources=("soft",))).number) == [4]
+    twice = fitted_photos.select(_config(folder, sources=("soft",), oversample=(("soft", 3),)))
+    assert list(twice.number) == [4, 4, 4]
+    with pytest.raises(ValueError, match="expected at least one fitted photograph"):
+        fitted_photos.select(_config(folder, min_face_px=500))
+    with pytest.raises(FileNotFoundError, match="fits are made by"):
+        fitted_photos.select(_config(folder, fits=str(folder / "none.npz")))
+
+
+class _StopAfter(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            raise KeyboardInterrupt
+
+
+def test_a_stopped_training_resumes_exactly(folder, face_model):
+    network = FineNetConfig(width=0.0625, regressor=(8,), slopes=True)
+    config = train_end_to_end.release(
+        output=str(folder / "whole"), network=network, data=_config(folder), epochs=2, steps_per_epoch=3, validation=1
+    )
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, window=32))
+    whole, history = train_end_to_end.train_fine(config, face_model, verbose=0)
+    assert len(history.history["val_loss"]) == 2
+
+    parts = dataclasses.replace(config, output=str(folder / "parts"))
+    with pytest.raises(KeyboardInterrupt):
+        train_end_to_end.train_fine(parts, face_model, verbose=0, extra=[_StopAfter()])
+    resumed, history = train_end_to_end.train_fine(parts, face_model, verbose=0)
+    assert history.epoch == [1]
+    for a, b in zip(whole.fine_net.weights, resumed.fine_net.weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+    saved = keras.models.load_model(folder / "parts" / "fine_net.keras")
+    np.testing.assert_array_equal(saved.detail_layer.kernel, resumed.fine_net.detail_layer.kernel)
+    assert json.loads((folder / "parts" / "config.json").read_text())["epochs"] == 2
+
+
+def test_precision_follows_the_processor(tmp_path):
+    path = tmp_path / "cpuinfo"
+    path.write_text("flags : avx2 fma")
+    assert train_end_to_end.fast_precision(path) == "float32"
+    path.write_text("flags : avx2 avx512_bf16")
+    assert train_end_to_end.fast_precision(path) == "mixed_bfloat16"
+    assert train_end_to_end.fast_precision(tmp_path / "none") == "float32"
+
+
+def test_presets():
+    paper = train_end_to_end.paper()
+    assert paper.network.channels() == (64, 128, 256) and paper.model == EndToEndConfig()
+    assert train_end_to_end.release().model.criterion.trust > 0
