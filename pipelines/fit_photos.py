@@ -29,9 +29,9 @@ class FitPhotosConfig:
     output: str = "runs/fits.npz"
     dense: bool = True
     """Use all of MediaPipe's points that have a place on the model, not only the 68."""
-    max_residual: float = 0.05
+    max_residual: float = 0.03
     """NME above which a fit isn't trained on."""
-    max_deviation: float = 2.0
+    max_deviation: float = 0.95
     """Root mean square of the coefficients, in standard deviations, above which a fit isn't trained on."""
     limit: int = 0
     """Fit only so many photographs, spread over the folder; 0 for all."""

@@ -1,0 +1,1 @@
+"""The trained models that ship (installs as `tfface.saved_models`)."""
