@@ -80,7 +80,7 @@ class EndToEnd(keras.Model):
         mean, basis = grey_albedo(face_model)
         region = tf.cast(face_model.region_mask(*self.config.regions), tf.float32)[:, None]
         self._attributes = tf.concat([region, mean, basis], axis=-1)
-        self._windows = keras.random.SeedGenerator(seed)
+        self._seed = seed
         names = ("loss", "shading", "fidelity", "smoothness", "slope", "residual")
         names += ("coarse_fidelity",) if coarse_net is not None else ()
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
@@ -170,8 +170,9 @@ class EndToEnd(keras.Model):
     def _random_window(self, height, width):
         """A function that cuts the same random window out of every tensor it is given."""
         size_y, size_x = min(self.config.window, height), min(self.config.window, width)
-        # A seed generator's state is saved with the model, so that a resumed run sees the same windows.
-        draw = tf.random.stateless_uniform([2], tf.cast(self._windows.next(), tf.int32))
+        # Drawn from the number of the step, which the optimizer saves: a resumed run sees the same windows.
+        step = 0 if self.optimizer is None else self.optimizer.iterations
+        draw = tf.random.stateless_uniform([2], tf.stack([self._seed, tf.cast(step, tf.int32)]))
         top = tf.cast(draw[0] * (height - size_y + 1), tf.int32)
         left = tf.cast(draw[1] * (width - size_x + 1), tf.int32)
 
