@@ -25,6 +25,8 @@ class CoarseNetConfig:
       patch_stem: one 8×8 convolution with stride 4 instead of a 7×7 with stride 2 and max pooling: on CPUs a third of
         the training time goes into the latter two.
       passes: times that the network is applied from r₀ = 0.
+      residual: the network answers what to add to r, rather than r itself as in the paper: what a pass cannot see it
+        leaves alone.
     """
 
     size: int = 200
@@ -33,6 +35,7 @@ class CoarseNetConfig:
     stem: int = 48
     patch_stem: bool = True
     passes: int = 4
+    residual: bool = False
 
 
 def _conv(x, filters, kernel, strides, name):
@@ -58,7 +61,7 @@ def _block(x, filters, strides, name):
 
 
 def build_coarse_net(config: CoarseNetConfig | None = None) -> keras.Model:
-    """The network of one pass: masked image and feedback `[B, size, size, 7]` → r `[B, 290]`, float32."""
+    """The network of one pass: masked image and feedback `[B, size, size, 7]` → r or its change `[B, 290]`, float32."""
     config = config or CoarseNetConfig()
     if len(config.widths) != len(config.blocks):
         raise ValueError(f"expected as many widths as blocks, received {config.widths} and {config.blocks}")
@@ -104,7 +107,8 @@ class IterativeCoarseNet(keras.Model):
 
     def one_pass(self, image: tf.Tensor, r: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The next estimate `[B, 290]` from the image and the current one."""
-        return self.network(network_input(image, self.feedback(r)), training=training)
+        answer = self.network(network_input(image, self.feedback(r)), training=training)
+        return r + answer if self.config.residual else answer
 
     def all_passes(self, image: tf.Tensor, training: bool = False, passes: int | None = None) -> tf.Tensor:
         """The estimate after every pass, `[B, passes, 290]`."""
