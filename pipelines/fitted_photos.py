@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfface.morphable import representation
 from tfface.pipelines import crops
 from tfface.pipelines.crops import AugmentationConfig
 from tfface.pipelines.shuffling import seekable_indices
+
+_TURNED = np.radians(25.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +32,7 @@ class FittedPhotosConfig:
         batch_size: crops per batch.
         limit: at most so many photographs, 0 for all.
         oversample: (source, times) pairs; such photographs are seen that many times as often.
+        turned: times that a face turned by more than 25° is seen as often as another.
         augmentation: random changes; `AugmentationConfig.none()` for validation.
         seed: of order and augmentation.
     """
@@ -42,6 +46,7 @@ class FittedPhotosConfig:
     batch_size: int = 8
     limit: int = 0
     oversample: tuple[tuple[str, int], ...] = ()
+    turned: int = 1
     augmentation: AugmentationConfig = AugmentationConfig()
     seed: int = 0
 
@@ -93,7 +98,10 @@ def select(config: FittedPhotosConfig) -> FittedPhotos:
             continue
         if config.sources and source[number] not in config.sources:
             continue
-        rows += [(int(number), row)] * times.get(str(source[number]), 1)
+        count = times.get(str(source[number]), 1)
+        if abs(r[row, representation.GEOMETRY_SIZE + 1]) > _TURNED:
+            count *= config.turned
+        rows += [(int(number), row)] * count
         if config.limit and len(rows) >= config.limit:
             break
     if not rows:

@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from tfface.morphable.representation import vertices_image
-from tfface.pipelines.bank import SyntheticBank
 from tfface.pipelines.sampling import SamplingConfig
 from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld, occlude, synthetic_dataset
 
@@ -46,22 +45,6 @@ def test_occluders_cover_some_pictures_and_leave_the_others(model):
     image = tf.fill([64, 32, 32, 1], 0.5)
     covered = np.abs(occlude(image, tf.constant([0, 1], tf.int64)).numpy() - 0.5).max(axis=(1, 2, 3)) > 0.02
     assert 0.2 < covered.mean() < 0.8
-
-
-def test_bank_renders_once_and_draws_the_same_again(model, tmp_path):
-    path = tmp_path / "bank.npz"
-    bank = SyntheticBank(model, SMALL, 6, path, seed=3)
-    assert path.is_file() and bank.images.shape == (6, 64, 64, 1)
-    modified = path.stat().st_mtime_ns
-    again = SyntheticBank(model, SMALL, 6, path, seed=3)
-    assert path.stat().st_mtime_ns == modified
-    for name in ("image", "r"):
-        np.testing.assert_array_equal(
-            bank.draw(5, tf.constant([1, 2], tf.int64))[name], again.draw(5, tf.constant([1, 2], tf.int64))[name]
-        )
-    direct = SyntheticWorld(model, SMALL).draw(tf.constant([3, 0], tf.int64))
-    np.testing.assert_allclose(bank.images[:4] / 255, direct["image"], atol=0.5 / 255 + 1e-6)
-    np.testing.assert_array_equal(bank.r[:4], direct["r"])
 
 
 @pytest.mark.parametrize("order", [1, 2])

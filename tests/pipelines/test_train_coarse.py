@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,9 +13,16 @@ from tfface.morphable.representation import vertices_image
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
 from tfface.networks.weights import load_weights
 from tfface.pipelines.sampling import sample_r
-from tfface.pipelines.train_coarse import PRESETS, CoarseLoss, TrainCoarseConfig, rotate_crop, train_coarse
+from tfface.pipelines.train_coarse import (
+    PRESETS,
+    CoarseLoss,
+    CoarseTrainer,
+    TrainCoarseConfig,
+    Trapezoid,
+    train_coarse,
+)
 
-NET = CoarseNetConfig(widths=(8,), blocks=(1,), stem=8)
+NET = CoarseNetConfig(widths=(8,), blocks=(1,), stem=8, residual=True)
 
 
 @pytest.fixture(scope="module")
@@ -38,34 +46,48 @@ def test_loss_starts_balanced_and_is_zero_for_the_truth(model, faces):
     assert float(with_landmarks(faces, tf.zeros_like(faces))) == pytest.approx(2.0 + extra, rel=1e-4)
 
 
-def test_a_turned_crop_takes_its_landmarks_along(model):
-    # A bright dot at a landmark must still be at that landmark after turning.
-    r = np.zeros((2, 290), np.float32)
-    r[:, 287:289] = (0.1, -0.05)
-    angle = np.radians([25.0, -40.0]).astype(np.float32)
-    nose = vertices_image(model, r, 200).numpy()[:, model.landmarks[30]]
-    image = np.zeros((2, 200, 200, 1), np.float32)
-    for b in range(2):
-        column, row = int(nose[b, 0]), int(nose[b, 1])
-        image[b, row - 1 : row + 2, column - 1 : column + 2] = 1
-    turned, r_turned = rotate_crop(tf.constant(image), tf.constant(r), tf.constant(angle))
-    moved = vertices_image(model, r_turned, 200).numpy()[:, model.landmarks[30]]
-    for b in range(2):
-        rows, columns = np.nonzero(turned.numpy()[b, :, :, 0] > 0.5)
-        np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], moved[b, :2], atol=1.0)
-
-
 def test_presets_are_the_paper_and_what_ships():
-    assert PRESETS["paper"].landmark_weight == 0 and PRESETS["paper"].photos is None
-    assert PRESETS["release"].landmark_weight > 0
+    paper, release = PRESETS["paper"], PRESETS["release"]
+    assert paper.landmark_weight == 0 and paper.data.photos is None and paper.passes == 1
+    assert not paper.network.residual and paper.network.blocks == (2, 2, 2, 2)
+    assert release.landmark_weight > 0 and release.network.residual
+
+
+def test_the_learning_rate_rises_stays_and_falls():
+    rate = Trapezoid(1e-3, warmup=10, steps=100, decay=0.2)
+    values = [float(rate(step)) for step in (0, 9, 50, 79, 90, 100)]
+    np.testing.assert_allclose(values, [1e-4, 1e-3, 1e-3, 1e-3, 5e-4, 0], atol=1e-9)
+
+
+def test_each_face_comes_round_with_the_answer_it_got(model, faces):
+    coarse = IterativeCoarseNet(model, NET)
+    trainer = CoarseTrainer(coarse, faces=2, passes=3, landmarks=ProjectedLandmarks(model))
+    seen = []
+    one_pass = coarse.one_pass
+
+    def recording(image, r, training=False):
+        answer = one_pass(image, r, training)
+        seen.append((image.numpy(), r.numpy(), answer.numpy()))
+        return answer
+
+    coarse.one_pass = recording
+    trainer.compile(keras.optimizers.Adam(1e-4), loss=CoarseLoss(model, faces), jit_compile=False, run_eagerly=True)
+    images = np.random.default_rng(0).uniform(size=(6, 200, 200, 1)).astype(np.float32)
+    for step in range(3):
+        rows = slice(2 * step, 2 * step + 2)
+        trainer.train_step((tf.constant(images[rows]), faces[rows], tf.zeros([2, 290])))
+    # Faces 0 and 1: new in the first step, then with their first answer, then with their second.
+    np.testing.assert_array_equal(seen[1][0][2:4], images[:2])
+    np.testing.assert_array_equal(seen[1][1][2:4], seen[0][2][:2])
+    np.testing.assert_array_equal(seen[2][0][4:6], images[:2])
+    np.testing.assert_array_equal(seen[2][1][4:6], seen[1][2][2:4])
+    assert np.all(seen[2][1][:2] == 0)
 
 
 @pytest.mark.slow
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(model, tmp_path):
-    whole = TrainCoarseConfig(
-        output=str(tmp_path / "whole"), steps=4, epoch_steps=2, batch=4, synthetic_count=8, landmark_weight=0.1
-    )
-    train_coarse(model, whole, NET)
+    whole = TrainCoarseConfig(output=str(tmp_path / "whole"), network=NET, steps=4, epoch_steps=2, faces=4, passes=2)
+    train_coarse(model, whole)
     halves = dataclasses.replace(whole, output=str(tmp_path / "halves"))
 
     class Interrupted(Exception):
@@ -81,10 +103,10 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(model, tmp_path):
     original, module.SaveAveraged = module.SaveAveraged, StopAfterOne
     try:
         with pytest.raises(Interrupted):
-            train_coarse(model, halves, NET)
+            train_coarse(model, halves)
     finally:
         module.SaveAveraged = original
-    train_coarse(model, halves, NET)
+    train_coarse(model, halves)
     nets = [IterativeCoarseNet(model, NET).network for _ in range(2)]
     for net, run in zip(nets, (whole, halves), strict=True):
         load_weights(net, f"{run.output}/coarse.npz")
@@ -93,9 +115,9 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(model, tmp_path):
 
 
 def test_a_short_run_writes_weights_that_load(model, tmp_path):
-    config = TrainCoarseConfig(output=str(tmp_path / "run"), steps=3, epoch_steps=3, batch=4, synthetic_count=8)
-    train_coarse(model, config, NET)
+    config = TrainCoarseConfig(output=str(tmp_path / "run"), network=NET, steps=3, epoch_steps=3, faces=3, passes=2)
+    train_coarse(model, config)
     load_weights(IterativeCoarseNet(model, NET).network, tmp_path / "run" / "coarse.npz")
     with open(tmp_path / "run" / "log.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 1 and np.isfinite(float(rows[0]["loss"]))
+    assert len(rows) == 1 and float(rows[0]["loss"]) > 0 and float(rows[0]["last_px"]) > 0

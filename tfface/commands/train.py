@@ -57,8 +57,11 @@ def _coarse(arguments) -> int:
     from tfface.pipelines.train_coarse import PRESETS, train_coarse
 
     config = PRESETS[arguments.preset]
-    given = {name: getattr(arguments, name) for name in ("photos", "fits", "output") if getattr(arguments, name)}
-    config = changed(dataclasses.replace(config, **given), arguments.changes)
+    data = {name: getattr(arguments, name) for name in ("photos", "fits") if getattr(arguments, name)}
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
+    if arguments.output:
+        config = dataclasses.replace(config, output=arguments.output)
+    config = changed(config, arguments.changes)
     if arguments.show:
         return _show(config)
     train_coarse(MorphableModel.default(), config)
