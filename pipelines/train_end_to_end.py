@@ -12,6 +12,7 @@ from tfface.networks import fine_net
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
 from tfface.pipelines import fitted_photos
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
+from tfface.pipelines.precision import policy
 from tfface.pipelines.runs import finished_epochs, write_config
 
 
@@ -67,15 +68,6 @@ def release(**changes) -> TrainFineConfig:
 PRESETS = {"paper": paper, "release": release}
 
 
-def fast_precision(cpuinfo: str = "/proc/cpuinfo") -> str:
-    """`mixed_bfloat16` if the processor multiplies bfloat16 itself (AVX512-BF16 or AMX), else `float32`."""
-    try:
-        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "float32"
-    return "mixed_bfloat16" if "avx512_bf16" in text or "amx_bf16" in text else "float32"
-
-
 class SaveFineNet(keras.callbacks.Callback):
     """Writes the network alone, complete and loadable, after every epoch."""
 
@@ -92,8 +84,7 @@ class SaveFineNet(keras.callbacks.Callback):
 def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -> EndToEnd:
     """The compiled model of a run, at its initial weights."""
     keras.utils.set_random_seed(config.seed)
-    precision = fast_precision() if config.precision == "auto" else config.precision
-    network = fine_net.FineNet(config.network, dtype=precision)
+    network = fine_net.FineNet(config.network, dtype=policy(config.precision))
     network.build()
     model = EndToEnd(face_model, network, coarse_net, original, config.model, seed=config.seed)
     schedule = keras.optimizers.schedules.CosineDecay(

@@ -97,6 +97,14 @@ def test_a_residual_network_adds_to_the_estimate(model):
     assert np.all(net(image).numpy() == 0)
 
 
+def test_mixed_precision_computes_in_bfloat16_and_answers_in_float32():
+    network = build_coarse_net(SMALL, "mixed_bfloat16")
+    assert network.get_layer("stem_conv").compute_dtype == "bfloat16"
+    assert network(np.zeros((1, 64, 64, 7), np.float32)).dtype == tf.float32
+    assert all(v.dtype == "float32" for v in network.variables)
+    assert keras.config.dtype_policy().name == "float32"
+
+
 def test_uneven_configurations_are_named():
     with pytest.raises(ValueError, match="expected as many widths as blocks"):
         build_coarse_net(CoarseNetConfig(widths=(8, 8), blocks=(1,)))

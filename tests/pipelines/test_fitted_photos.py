@@ -108,15 +108,6 @@ def test_a_stopped_training_resumes_exactly(folder, face_model):
     assert json.loads((folder / "parts" / "config.json").read_text())["epochs"] == 2
 
 
-def test_precision_follows_the_processor(tmp_path):
-    path = tmp_path / "cpuinfo"
-    path.write_text("flags : avx2 fma")
-    assert train_end_to_end.fast_precision(path) == "float32"
-    path.write_text("flags : avx2 avx512_bf16")
-    assert train_end_to_end.fast_precision(path) == "mixed_bfloat16"
-    assert train_end_to_end.fast_precision(tmp_path / "none") == "float32"
-
-
 def test_presets():
     paper = train_end_to_end.paper()
     assert paper.network.channels() == (64, 128, 256) and paper.model == EndToEndConfig()

@@ -1,6 +1,7 @@
 """CoarseNet: a residual network that corrects its own estimate of r (§3.3, §3.4)."""
 
 import dataclasses
+import functools
 
 import keras
 import tensorflow as tf
@@ -60,12 +61,26 @@ def _block(x, filters, strides, name):
     return keras.layers.ReLU()(keras.layers.Add()([shortcut, y]))
 
 
-def build_coarse_net(config: CoarseNetConfig | None = None) -> keras.Model:
-    """The network of one pass: masked image and feedback `[B, size, size, 7]` → r or its change `[B, 290]`, float32."""
+def build_coarse_net(config: CoarseNetConfig | None = None, precision: str = "float32") -> keras.Model:
+    """The network of one pass: masked image and feedback `[B, size, size, 7]` → r or its change `[B, 290]`, float32.
+
+    Args:
+      config: the architecture.
+      precision: Keras dtype policy of all but the last layer, such as "mixed_bfloat16".
+    """
     config = config or CoarseNetConfig()
     if len(config.widths) != len(config.blocks):
         raise ValueError(f"expected as many widths as blocks, received {config.widths} and {config.blocks}")
-    inputs = keras.Input((config.size, config.size, INPUT_CHANNELS), name="masked_image_pncc_normals")
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return _layers(config)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _layers(config: CoarseNetConfig) -> keras.Model:
+    inputs = keras.Input((config.size, config.size, INPUT_CHANNELS), dtype="float32", name="masked_image_pncc_normals")
     if config.patch_stem:
         x = keras.layers.ReLU()(_conv(inputs, config.stem, 8, 4, "stem"))
     else:
@@ -96,26 +111,38 @@ class IterativeCoarseNet(keras.Model):
     Args:
       model: a `MorphableModel`.
       config: the architecture.
+      precision: Keras dtype policy of the network.
     """
 
-    def __init__(self, model, config: CoarseNetConfig | None = None, **kwargs):
+    def __init__(self, model, config: CoarseNetConfig | None = None, precision: str = "float32", **kwargs):
         super().__init__(**kwargs)
         self.config = config or CoarseNetConfig()
         self.face_model = model
-        self.network = build_coarse_net(self.config)
+        self.network = build_coarse_net(self.config, precision)
         self.feedback = FeedbackRenderer(model, self.config.size)
 
-    def one_pass(self, image: tf.Tensor, r: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The next estimate `[B, 290]` from the image and the current one."""
-        answer = self.network(network_input(image, self.feedback(r)), training=training)
+    @functools.cached_property
+    def first_feedback(self):
+        """What r₀ = 0 looks like, `[1, size, size, 7]`: a constant, so the first pass renders nothing."""
+        # Also when first asked for inside a graph: the picture itself is to become the constant.
+        with tf.init_scope():
+            return self.feedback(tf.zeros([1, representation.SIZE])).numpy()
+
+    def one_pass(self, image: tf.Tensor, r: tf.Tensor, training: bool = False, feedback=None) -> tf.Tensor:
+        """The next estimate `[B, 290]` from the image and the current one; `feedback` is r's, where it is known."""
+        feedback = self.feedback(r) if feedback is None else feedback
+        answer = self.network(network_input(image, feedback), training=training)
         return r + answer if self.config.residual else answer
 
     def all_passes(self, image: tf.Tensor, training: bool = False, passes: int | None = None) -> tf.Tensor:
         """The estimate after every pass, `[B, passes, 290]`."""
-        r = tf.zeros([tf.shape(image)[0], representation.SIZE])
+        batch = tf.shape(image)[0]
+        r = tf.zeros([batch, representation.SIZE])
+        feedback = tf.tile(self.first_feedback, [batch, 1, 1, 1])
         estimates = []
         for _ in range(passes or self.config.passes):
-            r = self.one_pass(image, r, training)
+            r = self.one_pass(image, r, training, feedback)
+            feedback = None
             estimates.append(r)
         return tf.stack(estimates, axis=1)
 
