@@ -13,10 +13,11 @@ from tfface.losses.geometry import RepresentationLoss, balanced_pose_weight, geo
 from tfface.losses.landmarks import ProjectedLandmarks
 from tfface.morphable import representation
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
-from tfface.networks.weights import save_weights
+from tfface.networks.weights import load_weights, save_weights
 from tfface.pipelines.coarse_data import CoarseDataConfig, coarse_dataset
+from tfface.pipelines.precision import policy
 from tfface.pipelines.runs import finished_epochs, write_config
-from tfface.pipelines.sampling import sample_r
+from tfface.pipelines.sampling import sample_r, seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,28 +29,38 @@ class TrainCoarseConfig:
       data: where the faces come from.
       network: the architecture.
       steps: optimiser steps in all.
-      faces: new faces per step; each is seen `passes` times, in as many steps, with the estimate that the step before
-        made of it, so that a step takes `faces · passes` samples.
-      passes: 1 trains on r_t of eq. 3 alone, as the paper does; more show the network its own answers.
+      initial: .npz of weights to start from; None starts from random ones.
+      faces: new faces per step; each is seen `passes` times, in as many steps, so that a step takes `faces · passes`
+        samples.
+      passes: 1 trains on r_t of eq. 3 alone, as the paper does; more show the network its own answers: the estimate
+        that the step before made of a face is what the next step starts from.
+      own_from: the steps after which answers come back, more and more often.
+      own_full: the steps after which they always do; until then r_t of eq. 3 takes their place. A network that knows
+        nothing yet would see nothing but its own errors, and settle on answering 0.
       learning_rate: until the last part of the run, where it falls to 0 along a cosine.
       decay: share of the steps that this last part takes.
       landmark_weight: of the projected landmarks' distance (px) beside GMSE and pose; 0 is the paper's criterion.
       average: momentum of the averaged weights, which are the ones that ship.
       epoch_steps: steps between checkpoints.
+      precision: "auto" is mixed_bfloat16 on processors that have it and float32 elsewhere.
       seed: of the initial weights.
     """
 
     output: str = "runs/coarse"
     data: CoarseDataConfig = CoarseDataConfig()
     network: CoarseNetConfig = CoarseNetConfig()
+    initial: str | None = None
     steps: int = 6000
     faces: int = 8
     passes: int = 3
+    own_from: int = 1000
+    own_full: int = 4000
     learning_rate: float = 1e-3
     decay: float = 0.25
     landmark_weight: float = 0.2
     average: float = 0.998
     epoch_steps: int = 100
+    precision: str = "auto"
     seed: int = 0
 
 
@@ -118,14 +129,14 @@ class CoarseTrainer(keras.Model):
 
     Args:
       coarse: the network to train.
-      faces: new faces per step.
-      passes: steps that each face stays.
+      config: its `faces`, `passes`, `own_from`, `own_full` and `seed` are used.
+      landmarks: the `ProjectedLandmarks` to measure with.
     """
 
-    def __init__(self, coarse: IterativeCoarseNet, faces: int, passes: int, landmarks, **kwargs):
+    def __init__(self, coarse: IterativeCoarseNet, config: TrainCoarseConfig, landmarks, **kwargs):
         super().__init__(**kwargs)
-        self.coarse, self.faces, self.passes, self.landmarks = coarse, faces, passes, landmarks
-        size, held = coarse.config.size, faces * (passes - 1)
+        self.coarse, self.config, self.landmarks = coarse, config, landmarks
+        size, held = coarse.config.size, config.faces * (config.passes - 1)
         shapes = {"image": [held, size, size, 1], "truth": [held, representation.SIZE]}
         shapes["estimate"] = shapes["truth"]
         self.held = {
@@ -154,13 +165,25 @@ class CoarseTrainer(keras.Model):
         variables = self.coarse.network.trainable_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
         answer = tf.stop_gradient(answer)
-        on = self.faces * (self.passes - 1)
-        for name, value in (("image", image), ("truth", truth), ("estimate", answer)):
+        faces = self.config.faces
+        on = faces * (self.config.passes - 1)
+        following = self._next_estimates(truth, answer)
+        for name, value in (("image", image), ("truth", truth), ("estimate", following)):
             self.held[name].assign(value[:on])
         distance = tf.norm(self.landmarks(truth)[..., :2] - self.landmarks(answer)[..., :2], axis=-1)
-        self.first_px.update_state(distance[: self.faces])
-        self.last_px.update_state(distance[-self.faces :])
+        self.first_px.update_state(distance[:faces])
+        self.last_px.update_state(distance[-faces:])
         return self.get_metrics_result()
+
+    def _next_estimates(self, truth, answer):
+        """What the next step starts from: the answers, or r_t of eq. 3 with the face beside as the random one."""
+        step = tf.cast(self.optimizer.iterations, tf.int64)
+        pick, mix = seeds(tf.stack([tf.constant(self.config.seed + 5, tf.int64), step]), 2)
+        begin, full = self.config.own_from, self.config.own_full
+        own = (tf.cast(step, tf.float32) - begin) / max(full - begin, 1)
+        count = [tf.shape(truth)[0], 1]
+        between = representation.interpolate(truth, tf.roll(truth, 1, 0), tf.random.stateless_uniform(count, mix))
+        return tf.where(tf.random.stateless_uniform(count, pick) < own, answer, between)
 
 
 def schedule(config: TrainCoarseConfig) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -189,6 +212,21 @@ class Trapezoid(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "warmup": self.warmup, "steps": self.steps, "decay": self.decay}
 
 
+def build_trainer(model, config: TrainCoarseConfig) -> CoarseTrainer:
+    """The compiled trainer of a run, at its initial weights."""
+    keras.utils.set_random_seed(config.seed)
+    coarse = IterativeCoarseNet(model, config.network, policy(config.precision))
+    if config.initial:
+        load_weights(coarse.network, config.initial)
+    reference = sample_r(model, 512, tf.constant([config.seed, 1], tf.int64))
+    loss = CoarseLoss(model, reference, config.landmark_weight)
+    trainer = CoarseTrainer(coarse, config, loss.landmarks)
+    optimizer = keras.optimizers.Adam(schedule(config), clipnorm=5.0, use_ema=True, ema_momentum=config.average)
+    # XLA on CPUs compiles for minutes and then runs convolutions on one core.
+    trainer.compile(optimizer, loss=loss, jit_compile=False)
+    return trainer
+
+
 def train_coarse(model, config: TrainCoarseConfig) -> IterativeCoarseNet:
     """Trains CoarseNet, or goes on where an interrupted run stopped; returns it with its averaged weights.
 
@@ -198,14 +236,8 @@ def train_coarse(model, config: TrainCoarseConfig) -> IterativeCoarseNet:
     """
     output = write_config(config)
     (output / "coarse_net.json").write_text(json.dumps(dataclasses.asdict(config.network)) + "\n", encoding="utf-8")
-    keras.utils.set_random_seed(config.seed)
-    coarse = IterativeCoarseNet(model, config.network)
-    reference = sample_r(model, 512, tf.constant([config.seed, 1], tf.int64))
-    loss = CoarseLoss(model, reference, config.landmark_weight)
-    trainer = CoarseTrainer(coarse, config.faces, config.passes, loss.landmarks)
-    optimizer = keras.optimizers.Adam(schedule(config), clipnorm=5.0, use_ema=True, ema_momentum=config.average)
-    # XLA on CPUs compiles for minutes and then runs convolutions on one core.
-    trainer.compile(optimizer, loss=loss, jit_compile=False)
+    trainer = build_trainer(model, config)
+    network = trainer.coarse.network
     done = finished_epochs(output / "backup")
     trainer.fit(
         coarse_dataset(model, config.data, config.faces, start=done * config.epoch_steps),
@@ -216,7 +248,7 @@ def train_coarse(model, config: TrainCoarseConfig) -> IterativeCoarseNet:
             keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
             keras.callbacks.CSVLogger(str(output / "log.csv"), append=True),
             keras.callbacks.TensorBoard(str(output / "tensorboard"), update_freq="epoch", write_graph=False),
-            SaveAveraged(coarse.network, output / "coarse.npz"),
+            SaveAveraged(network, output / "coarse.npz"),
         ],
     )
-    return coarse
+    return trainer.coarse

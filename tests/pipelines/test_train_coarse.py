@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfface.losses.landmarks import ProjectedLandmarks
 from tfface.morphable.representation import vertices_image
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
-from tfface.networks.weights import load_weights
+from tfface.networks.weights import load_weights, save_weights
 from tfface.pipelines.sampling import sample_r
 from tfface.pipelines.train_coarse import (
     PRESETS,
@@ -19,6 +19,7 @@ from tfface.pipelines.train_coarse import (
     CoarseTrainer,
     TrainCoarseConfig,
     Trapezoid,
+    build_trainer,
     train_coarse,
 )
 
@@ -61,7 +62,8 @@ def test_the_learning_rate_rises_stays_and_falls():
 
 def test_each_face_comes_round_with_the_answer_it_got(model, faces):
     coarse = IterativeCoarseNet(model, NET)
-    trainer = CoarseTrainer(coarse, faces=2, passes=3, landmarks=ProjectedLandmarks(model))
+    config = TrainCoarseConfig(network=NET, faces=2, passes=3, own_from=0, own_full=1)
+    trainer = CoarseTrainer(coarse, config, ProjectedLandmarks(model))
     seen = []
     one_pass = coarse.one_pass
 
@@ -82,6 +84,29 @@ def test_each_face_comes_round_with_the_answer_it_got(model, faces):
     np.testing.assert_array_equal(seen[2][0][4:6], images[:2])
     np.testing.assert_array_equal(seen[2][1][4:6], seen[1][2][2:4])
     assert np.all(seen[2][1][:2] == 0)
+
+
+def test_answers_come_back_gradually(model, faces):
+    coarse = IterativeCoarseNet(model, NET)
+    config = TrainCoarseConfig(network=NET, faces=8, passes=3, own_from=10, own_full=20)
+    trainer = CoarseTrainer(coarse, config, ProjectedLandmarks(model))
+    trainer.compile(keras.optimizers.Adam(1e-4), loss=CoarseLoss(model, faces), jit_compile=False)
+    answer = tf.fill([16, 290], 100.0)
+    shares = []
+    for step in (5, 15, 25):
+        trainer.optimizer.iterations.assign(step)
+        shares.append(np.mean(trainer._next_estimates(faces, answer).numpy()[:, 0] == 100.0))
+    assert shares[0] == 0 and 0.1 < shares[1] < 0.9 and shares[2] == 1
+
+
+def test_a_run_can_start_from_weights(model, tmp_path):
+    save_weights(IterativeCoarseNet(model, NET).network, tmp_path / "first.npz")
+    config = TrainCoarseConfig(
+        output=str(tmp_path), network=NET, initial=str(tmp_path / "first.npz"), precision="float32"
+    )
+    network = build_trainer(model, config).coarse.network
+    with np.load(tmp_path / "first.npz") as kept:
+        np.testing.assert_allclose(network.get_layer("r").kernel, kept["r/kernel"], atol=1e-6)
 
 
 @pytest.mark.slow
