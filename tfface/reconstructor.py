@@ -151,6 +151,7 @@ class Reconstructor:
             blendshapes=_floats(self.face_model.blendshapes(expression[0].numpy())),
             image=image,
             patch=patch,
+            face_model=self.face_model,
         )
 
     def _patch(self, image: np.ndarray, square, r: np.ndarray, in_photo: np.ndarray) -> Patch:
@@ -180,7 +181,7 @@ class Reconstructor:
         """Coarse depth `[height, width]` px of vertices in the rectangle's px, NaN off the mesh."""
         shrink = min(1.0, self.config.render_side / max(height, width))
         rows, columns = max(int(np.ceil(height * shrink)), 1), max(int(np.ceil(width * shrink)), 1)
-        depth, mask = self._depth_map(vertices * np.float32(shrink), rows, columns)
+        depth, mask = self._depth_map(vertices * np.float32(shrink), rows, columns, curved=True)
         if shrink == 1.0:
             return np.where(mask > 0, depth, np.nan).astype(np.float32)
         cover = resample(mask, 0.0, 0.0, shrink, height, width)
@@ -203,13 +204,20 @@ class Reconstructor:
         refined = np.asarray(self.networks.fine(inputs, training=False), np.float32)[0, :, :, 0]
         return np.where(mask > 0, refined - depth, 0.0)
 
-    def _depth_map(self, vertices: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Depth and 0/1 mask `[height, width]` of vertices `[V, 3]` in px."""
+    def _depth_map(self, vertices, height: int, width: int, curved: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Depth and 0/1 mask `[height, width]` of vertices `[V, 3]` in px; `curved` leaves no facets."""
+        from tfface.geometry.mesh import vertex_normals
+        from tfface.rendering.depth import curved_offset
         from tfface.rendering.visibility import coverage, interpolate, rasterize
 
+        triangles = self.face_model.triangles
         batch = np.asarray(vertices, np.float32)[None]
-        visibility = rasterize(batch, self.face_model.triangles, height, width, cull=True)
-        depth = interpolate(visibility, self.face_model.triangles, batch[..., 2:])
+        visibility = rasterize(batch, triangles, height, width, cull=True)
+        depth = interpolate(visibility, triangles, batch[..., 2:])
+        if curved:
+            upright = batch * np.array([1.0, -1.0, 1.0], np.float32)
+            normals = vertex_normals(upright, triangles, self.networks.coarse.feedback.faces_of_vertex)
+            depth += curved_offset(batch, normals, triangles, visibility)
         return depth[0, :, :, 0].numpy(), coverage(visibility)[0, :, :, 0].numpy()
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from reference import rasterize as slow
 
-from tfface.rendering.depth import DepthLayer, render_depth
+from tfface.rendering.depth import DepthLayer, curved_offset, render_depth
 from tfface.rendering.visibility import rasterize
 
 TRIANGLES = np.array([[0, 2, 1], [1, 2, 3], [4, 6, 5]], np.int32)
@@ -94,3 +94,36 @@ def test_layer_gives_depth_and_mask_and_survives_saving(tmp_path):
 def test_unknown_gradient_is_refused():
     with pytest.raises(ValueError, match="expected gradient to be one of paper, full"):
         DepthLayer(TRIANGLES, gradient="fast")
+
+
+def test_curved_triangles_follow_a_paraboloid_exactly():
+    # z = a + b·x − k(x² + y²), sampled on a coarse grid with its true normals.
+    size, step, k = 40, 8.0, 0.01
+    axis = np.arange(0, size + 1, step, dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+    z = 30 + 0.2 * x - k * ((x - 20) ** 2 + (y - 20) ** 2)
+    n = len(axis)
+    corner = (np.arange(n - 1)[:, None] * n + np.arange(n - 1)[None, :]).ravel()
+    lower = np.stack([corner, corner + n, corner + 1], -1)
+    triangles = np.concatenate([lower, np.stack([corner + 1, corner + n, corner + n + 1], -1)]).astype(np.int32)
+    slope_x, slope_y = 0.2 - 2 * k * (x - 20), -2 * k * (y - 20)
+    normals = np.stack([-slope_x, slope_y, np.ones_like(x)], -1)  # the camera's y points up
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    vertices = tf.constant(np.stack([x, y, z], -1).reshape(1, -1, 3), tf.float32)
+    visibility = rasterize(vertices, triangles, size, size)
+    flat = render_depth(vertices, triangles, visibility)
+    offset = curved_offset(vertices, tf.constant(normals.reshape(1, -1, 3), tf.float32), triangles, visibility)
+    px, py = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
+    truth = 30 + 0.2 * px - k * ((px - 20) ** 2 + (py - 20) ** 2)
+    assert np.abs(flat.numpy()[0, ..., 0] - truth).max() > 0.1
+    np.testing.assert_allclose((flat + offset).numpy()[0, ..., 0], truth, atol=2e-3)
+
+
+def test_steep_tangents_are_cut_and_nothing_leaks_off_the_mesh():
+    vertices = tf.constant([[[2.0, 2.0, 0.0], [2.0, 10.0, 0.0], [10.0, 2.0, 0.0]]])
+    triangles = np.array([[0, 1, 2]], np.int32)
+    visibility = rasterize(vertices, triangles, 16, 16)
+    sideways = tf.constant([[[1.0, 0.0, 0.0]] * 3])
+    offset = curved_offset(vertices, sideways, triangles, visibility, steepest=2.0).numpy()[0, ..., 0]
+    assert np.all(np.isfinite(offset)) and np.abs(offset).max() <= 8.0
+    assert np.all(offset[visibility.triangle.numpy()[0] < 0] == 0)

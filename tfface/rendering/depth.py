@@ -61,6 +61,37 @@ def render_depth(vertices: tf.Tensor, triangles, visibility: Visibility, gradien
     return depth_of(tf.cast(vertices, tf.float32))
 
 
+def curved_offset(vertices: tf.Tensor, normals: tf.Tensor, triangles, visibility: Visibility, steepest: float = 2.0):
+    """What lifts flat triangles to the curved surface that their vertex normals belong to, so that no facets show.
+
+    Each corner's tangent plane is continued to the pixel, and the three are blended by the barycentric coordinates;
+    half way between that and the flat triangle lies the surface (Phong tessellation, Boubekeur and Alexa 2008, but
+    along the view): exactly so for any quadratic. Nothing here has a gradient.
+
+    Args:
+      vertices: `[B, V, 3]` px, x right, y down, z nearer.
+      normals: `[B, V, 3]` unit, in the camera's frame (x right, y up, z nearer), as `FeedbackRenderer.geometry` gives.
+      triangles: `[T, 3]` int32.
+      visibility: of the same mesh, from `rasterize`.
+      steepest: slopes beyond this are cut: at the outline the tangent plane stands on edge.
+
+    Returns:
+      `[B, H, W, 1]` px, to be added to `render_depth`; 0 off the mesh.
+    """
+    vertices, normals = tf.stop_gradient(vertices), tf.stop_gradient(normals)
+    facing = tf.maximum(normals[..., 2:], 1e-3)
+    slope = tf.concat([-normals[..., :1], normals[..., 1:2]], axis=-1) / facing
+    length = tf.norm(slope, axis=-1, keepdims=True)
+    slope *= tf.minimum(1.0, steepest / tf.maximum(length, 1e-6))
+    origin = vertices[..., 2:] - tf.reduce_sum(slope * vertices[..., :2], axis=-1, keepdims=True)
+    maps = interpolate(visibility, triangles, tf.concat([slope, origin, vertices[..., 2:]], axis=-1))
+    height, width = tf.shape(maps)[1], tf.shape(maps)[2]
+    x = tf.cast(tf.range(width), tf.float32)[None, None, :, None] + 0.5
+    y = tf.cast(tf.range(height), tf.float32)[None, :, None, None] + 0.5
+    tangent = maps[..., 0:1] * x + maps[..., 1:2] * y + maps[..., 2:3]
+    return 0.5 * (tangent - maps[..., 3:]) * coverage(visibility)
+
+
 def _plane_slopes(vertices: tf.Tensor, corners: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """∂z/∂x and ∂z/∂y `[B, H, W]` of the plane of the triangle that each pixel sees."""
     batch, vertex_count = tf.shape(vertices)[0], tf.shape(vertices)[1]
