@@ -1,10 +1,11 @@
-"""Builds the default face model from MakeHuman's CC0 targets, or says what a face model file holds."""
+"""Builds the default face model, converts someone else's into our format, or says what a face model file holds."""
 
 import argparse
 
 from tfface.errors import InputError
 
-HELP = "build or describe a face model"
+KINDS = ("basel-2009", "basel", "flame", "ict", "surrey")
+HELP = "build, convert or describe a face model"
 
 
 def configure(parser: argparse.ArgumentParser):
@@ -21,6 +22,12 @@ def configure(parser: argparse.ArgumentParser):
         "--heads", type=int, default=2000, metavar="N", help="random heads to learn from (default: 2000)"
     )
     build.add_argument("--seed", type=int, default=0, metavar="N", help="of the random heads (default: 0)")
+    other = actions.add_parser(
+        "convert", help="read Basel 2009, 2017 or 2019, FLAME, ICT-FaceKit or Surrey; docs/face-model.md names licences"
+    )
+    other.add_argument("source", metavar="PATH", help="the model's file; ICT-FaceKit's FaceXModel folder")
+    other.add_argument("--output", required=True, metavar="FILE", help="the .npz to write")
+    other.add_argument("--kind", choices=KINDS, help="what it is (default: by its ending)")
     info = actions.add_parser("info", help="say what a face model file holds")
     info.add_argument("path", nargs="?", metavar="FILE", help="the .npz (default: the shipped model)")
 
@@ -37,6 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
             from tfface.morphable.build_default import BuildConfig, build_default_model
 
             model = build_default_model(arguments.source, BuildConfig(heads=arguments.heads, seed=arguments.seed))
+            model.save(arguments.output)
+        elif arguments.action == "convert":
+            from tfface.morphable.conversion import convert
+
+            model = convert(arguments.source, arguments.kind)
             model.save(arguments.output)
         else:
             model = MorphableModel.load(arguments.path) if arguments.path else MorphableModel.default()
