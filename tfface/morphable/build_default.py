@@ -1,6 +1,7 @@
 """Builds the default face model from MakeHuman's CC0 targets: `tfface model build`."""
 
 import dataclasses
+import importlib.resources
 from pathlib import Path
 
 import numpy as np
@@ -172,7 +173,8 @@ def build_default_model(source, config: BuildConfig | None = None) -> MorphableM
     uv_of_vertex = np.zeros((len(head.keep), 2))
     uv_of_vertex[head.triangles.ravel()] = head.uv[head.uv_triangles.ravel()]
     regions = default_labels.label_regions(assets, mean, landmarks, uv_of_vertex, head.eyeballs)
-    albedo_mean, albedo_basis = default_labels.hand_made_albedo(mean, landmarks, regions)
+    with np.load(importlib.resources.files("tfface.morphable") / "albedo.npz", allow_pickle=False) as learnt:
+        albedo_mean, albedo_basis = default_labels.complete_albedo(learnt, mean, landmarks, regions)
     return MorphableModel(
         name="tfface-makehuman",
         version="1",

@@ -1,4 +1,4 @@
-"""What the vertices of the default face model are: landmarks, regions and an albedo made by hand.
+"""What the vertices of the default face model are: landmarks, regions and albedo.
 
 Everything here is a fact about MakeHuman's base mesh hm08 and the mean face that `build_default` makes of it.
 """
@@ -75,53 +75,44 @@ def label_regions(assets, mean, landmarks, uv, eyeballs) -> np.ndarray:
     return regions
 
 
-def hand_made_albedo(mean, landmarks, regions) -> tuple[np.ndarray, np.ndarray]:
-    """Mean `[V, 3]` and ten components `[V, 3, 10]` of linear RGB reflectance, one standard deviation each.
-
-    The components: melanin, blood, brows, hair, beard, flushed cheeks, lips, dark circles, eye shadow, eye colour.
-    """
-    x, y, z = np.abs(mean[:, 0]), mean[:, 1], mean[:, 2]
+def painted_albedo(mean, landmarks, regions) -> np.ndarray:
+    """Linear RGB reflectance `[V, 3]` painted by region: where `pipelines.learn_albedo` starts, and what eyes and the
+    inside of the mouth keep, which photographs hardly show."""
+    y, z = mean[:, 1], mean[:, 2]
     at = mean[landmarks]
     is_region = {name: regions == i for i, name in enumerate(REGIONS)}
-    skin = is_region["skin"]
     brow = np.exp(-((brow_distance(mean, landmarks) / 4.5) ** 2))
-    brow = brow * (z > at[17, 2] - 8) * (skin | is_region["brows"])
+    brow = brow * (z > at[17, 2] - 8) * (is_region["skin"] | is_region["brows"])
     hair = np.clip((y - (at[19, 1] + 52)) / 12, 0, 1)
-    hair = np.maximum(hair, np.clip((at[0, 2] - 6 - z) / 15, 0, 1) * is_region["scalp"])
-    hair = np.maximum(hair * (is_region["scalp"] | skin), is_region["scalp"] * np.clip((x - 66) / 6, 0, 1))
-    beard = (y < at[33, 1] - 3) & (z > at[4, 2] - 8) & skin & (y > at[8, 1] - 10)
-    beard = beard * np.clip((np.abs(y - at[62, 1]) + (x > 24) * 20) / 10, 0, 1)
-    beard = np.where((x > 15) & (y > at[48, 1] + 2) & (x < 45), beard * 0.3, beard)
-    eye_x = np.abs(at[36:42, 0]).mean()
-
-    def spot(center_x, center_y, radius_x, radius_y):
-        return np.exp(-((x - center_x) ** 2) / (2 * radius_x**2) - (y - center_y) ** 2 / (2 * radius_y**2)) * skin
-
+    hair = np.maximum(hair, np.clip((at[0, 2] - 6 - z) / 15, 0, 1)) * is_region["scalp"]
     albedo = np.tile(np.array(SKIN), (len(mean), 1)) * (1 - 0.6 * brow[:, None])
     albedo[is_region["lips"]] = (0.33, 0.13, 0.11)
     albedo[is_region["mouth"]] = (0.12, 0.04, 0.035)
     albedo *= 1 - 0.55 * hair[:, None]
-    sclera, iris = _color_eyes(albedo, mean, is_region["eyes"])
-    any_skin = np.isin(regions, [REGIONS.index(n) for n in ("skin", "ears", "neck", "brows", "lips", "scalp")])
-    components = [
-        (any_skin, (0.16, 0.11, 0.09)),
-        (any_skin, (0.03, -0.02, -0.02)),
-        (brow, (-0.09, -0.06, -0.045)),
-        (hair, (-0.14, -0.09, -0.07)),
-        (beard, (-0.09, -0.06, -0.045)),
-        (spot(38, at[30, 1] - 2, 14, 14), (0.03, -0.03, -0.025)),
-        (is_region["lips"], (0.06, -0.04, -0.03)),
-        (spot(eye_x, at[41, 1] - 7, 14, 5), (-0.07, -0.05, -0.035)),
-        (spot(eye_x, at[37, 1] + 4, 13, 4.5), (-0.08, -0.06, -0.05)),
-    ]
-    basis = [np.asarray(weight, float)[:, None] * np.array(color) for weight, color in components]
-    basis.append(sclera[:, None] * np.array((0.1, 0.1, 0.1)) + iris[:, None] * np.array((0.05, 0.06, 0.08)))
-    return albedo, np.stack(basis, axis=-1)
+    _color_eyes(albedo, mean, is_region["eyes"])
+    return albedo
+
+
+def complete_albedo(learnt, mean, landmarks, regions) -> tuple[np.ndarray, np.ndarray]:
+    """Mean `[V, 3]` and basis `[V, 3, 10]`: the statistics of photographs, and painted eyes and mouth.
+
+    Args:
+      learnt: mapping with `mean` `[V, 3]` and `basis` `[V, 3, 10]`, from `pipelines.learn_albedo`.
+      mean: `[V, 3]` mm; with `landmarks` `[68]` and `regions` `[V]` of the face model.
+
+    Raises:
+      ValueError: the statistics belong to another mesh.
+    """
+    if learnt["mean"].shape != mean.shape:
+        raise ValueError(f"expected albedo of {len(mean)} vertices, received {list(learnt['mean'].shape)}")
+    unseen = np.isin(regions, [REGIONS.index("eyes"), REGIONS.index("mouth")])
+    painted = painted_albedo(mean, landmarks, regions)
+    albedo = np.where(unseen[:, None], painted, learnt["mean"].astype(np.float64))
+    return albedo, np.where(unseen[:, None, None], 0.0, learnt["basis"].astype(np.float64))
 
 
 def _color_eyes(albedo, mean, eyeballs):
-    """Paints pupil, iris and sclera by their angle from straight ahead; returns weights of sclera and iris `[V]`."""
-    sclera, iris = np.zeros(len(mean)), np.zeros(len(mean))
+    """Paints pupil, iris and sclera by their angle from straight ahead."""
     for side in (-1, 1):
         eye = np.flatnonzero(eyeballs & (mean[:, 0] * side > 0))
         ray = mean[eye] - mean[eye].mean(axis=0)
@@ -129,5 +120,3 @@ def _color_eyes(albedo, mean, eyeballs):
         pupil, colored = angle < 12, (angle >= 12) & (angle < 31)
         albedo[eye] = np.where(pupil[:, None], (0.02, 0.015, 0.015), (0.52, 0.48, 0.45))
         albedo[eye[colored]] = (0.10, 0.055, 0.035)
-        sclera[eye], iris[eye] = ~pupil & ~colored, colored
-    return sclera, iris
