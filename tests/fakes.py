@@ -1,6 +1,7 @@
 """Stand-ins with the surface of the trained networks, so that tests know every number beforehand."""
 
 import dataclasses
+import types
 
 import numpy as np
 import tensorflow as tf
@@ -30,11 +31,27 @@ class DomeModel:
         self.mean = mean.astype(np.float32)
         self.triangles = triangles[np.abs(area) > 1e-9].astype(np.int32)
         self.landmarks = np.linspace(0, len(mean) - 1, 68).astype(np.int32)
+        from scipy.spatial import cKDTree
+
+        self.mirror = cKDTree(disc).query(disc * [-1, 1])[1].astype(np.int32)
+        self.uv = np.float32(0.5 + 0.49 * disc)
+        self.uv_triangles = self.triangles
+        self.albedo_mean = np.tile(np.float32([0.36, 0.2, 0.14]), (len(mean), 1))
+        self.albedo_basis = 0.05 * np.ones((len(mean), 3, 1), np.float32)
+        # One action, which is half of the first expression component.
+        self.expression_basis = np.zeros((len(mean), 3, 84), np.float32)
+        self.expression_basis[:, 0, 0] = 10.0
+        self.action_names = ("jawOpen",)
+        self.actions = 0.5 * np.eye(84, dtype=np.float32)[:1]
 
     def decode(self, identity, expression):
         """Vertices `[B, V, 3]` mm."""
         shift = tf.convert_to_tensor(expression, tf.float32)[:, :1, None] * tf.constant([10.0, 0.0, 0.0])
         return tf.constant(self.mean)[None] + shift + 0.0 * tf.convert_to_tensor(identity)[:, :1, None]
+
+    def region_mask(self, *names):
+        """All of it is skin."""
+        return np.full(len(self.mean), "skin" in names)
 
     def blendshapes(self, expression):
         """One made-up weight."""
@@ -78,6 +95,12 @@ class FakeNetworks:
     face_model: DomeModel = dataclasses.field(default_factory=DomeModel)
     coarse: ConstantCoarse = dataclasses.field(default_factory=ConstantCoarse)
     fine: LiftingFine = dataclasses.field(default_factory=LiftingFine)
+
+    def __post_init__(self):
+        from tfface.geometry.mesh import vertex_faces
+
+        table = vertex_faces(self.face_model.triangles, len(self.face_model.mean))
+        self.coarse.feedback = types.SimpleNamespace(faces_of_vertex=table)
 
 
 def photo(height: int = 260, width: int = 220, seed: int = 0) -> np.ndarray:

@@ -51,7 +51,8 @@ def test_one_photo(folder, capsys):
     printed = capsys.readouterr()
     assert code == 0 and "a.jpg: 1 face in" in printed.out and printed.err == ""
     names = sorted(os.listdir(folder / "out" / "a"))
-    assert names == ["face0.json", "face0.obj", "face0_depth.npy", "face0_depth.png", "face0_preview.png"]
+    files = "face0.json face0.mtl face0.obj face0_depth.npy face0_depth.png face0_preview.png face0_texture.png"
+    assert names == files.split()
 
 
 def test_same_names_in_different_places_do_not_collide(folder):
@@ -119,7 +120,7 @@ def test_json_is_all_there_is_on_stdout(folder, capsys):
     by_name = {os.path.relpath(entry["photo"], folder / "photos"): entry for entry in document["photos"]}
     assert by_name["text.jpg"]["status"] == "error" and "picture" in by_name["text.jpg"]["error"]
     (face,) = by_name["a.jpg"]["faces"]
-    assert len(face["landmarks"]) == 68 and sorted(face["files"]) == ["face0.json", "face0.obj"]
+    assert len(face["landmarks"]) == 68 and set(face["files"]) > {"face0.json", "face0.obj"}
     assert os.path.exists(face["files"]["face0.obj"])
 
 
@@ -148,8 +149,16 @@ def test_formats_in_words_or_with_commas_even_before_the_photo(folder, formats):
     out = folder / "out"
     path = str(folder / "photos" / "a.jpg")
     assert main(["reconstruct", path, "--out", str(out), "--formats", *formats]) == 0
-    assert sorted(os.listdir(out / "a")) == ["face0.glb", "face0.obj"]
+    assert sorted(os.listdir(out / "a")) == ["face0.glb", "face0.mtl", "face0.obj", "face0_texture.png"]
     assert main(["reconstruct", "--out", str(folder / "again"), "--formats", *formats, path]) == 0
+
+
+@pytest.mark.parametrize("option, pose", [(["--frontal"], "neutral"), (["--frontal", "expression"], "expression")])
+def test_frontal_even_before_the_photo(folder, option, pose):
+    path = str(folder / "photos" / "a.jpg")
+    command = ["reconstruct", "--out", str(folder / "out"), "--formats", "ply"]
+    assert main([*command, *option, path]) == 0
+    assert sorted(os.listdir(folder / "out" / "a")) == ["face0.ply", f"face0_{pose}.ply"]
 
 
 def test_wrong_usage(folder, capsys):
@@ -158,6 +167,8 @@ def test_wrong_usage(folder, capsys):
     assert usage("paint") == 2
     assert usage("reconstruct") == 2
     assert usage("reconstruct", path, "--formats", "stl") == 2
+    assert usage("reconstruct", path, "--frontal", "smile") == 2
+    assert usage("reconstruct", path, "--formats", "json", "--frontal") == 2
     assert usage("reconstruct", path, "--box", "1,2,3") == 2
     assert usage("reconstruct", path, "--box", "9,9,3,3") == 2
     assert usage("reconstruct", path, "--max-faces", "0") == 2

@@ -1,11 +1,11 @@
 """Face: its files are whole, and reload as what they were."""
 
+import dataclasses
 import json
 import os
 
 import numpy as np
 import pytest
-import trimesh
 from PIL import Image
 
 from tests.fakes import FakeNetworks, LiftingFine, face_of
@@ -20,23 +20,35 @@ def face():
 
 def test_save_writes_every_format(face, tmp_path):
     files = face.save(tmp_path / "new" / "folder", FORMATS, name="me")
-    expected = "me.obj me.ply me.glb me_depth.npy me_depth.png me_normals.npy me_normals.png me_preview.png me.json"
+    expected = "me.obj me.mtl me_texture.png me.ply me.glb me_arkit.glb me_arkit.json me_detail.ply me_detail.glb "
+    expected += (
+        "me_depth.npy me_depth.png me_normals.npy me_normals.png me_preview.png me_turntable.gif me_camera.json "
+    )
+    expected += "me.json"
     assert sorted(files) == sorted(expected.split()) == sorted(os.listdir(tmp_path / "new" / "folder"))
     assert all(os.path.getsize(path) > 0 for path in files.values())
 
 
-@pytest.mark.parametrize("kind, unit", [("obj", 1.0), ("ply", 1.0), ("glb", 1e-3)])
-def test_meshes_reload(face, tmp_path, kind, unit):
-    (path,) = face.save(tmp_path, kind).values()
-    mesh = trimesh.load(path, process=False, force="mesh")
-    assert len(mesh.vertices) == len(face.vertices)
-    np.testing.assert_allclose(mesh.vertices, face.vertices * unit, atol=2e-5)
-    np.testing.assert_array_equal(mesh.faces, face.triangles)
-    colors = np.asarray(mesh.visual.vertex_colors)[:, :3].astype(int)
-    assert np.abs(colors - face.vertex_colors).max() <= 1
-    assert len(np.unique(colors, axis=0)) > 100
-    # Outward: a vertex in front of the face looks at the viewer.
-    assert mesh.vertex_normals[face.vertices[:, 2].argmax(), 2] > 0.9
+def test_frontal_takes_the_pose_out(face):
+    # The fake's expression component of 0.5 moves everything by 5 mm along x.
+    neutral = face.face_model.mean
+    np.testing.assert_allclose(face.frontal(), neutral, atol=1e-4)
+    np.testing.assert_allclose(face.frontal("expression"), neutral + [5, 0, 0], atol=1e-4)
+    np.testing.assert_allclose(face.frontal("expression") @ face.rotation.T, face.vertices, atol=1e-3)
+
+
+def test_wrong_frontal_is_refused_before_anything_is_written(face, tmp_path):
+    with pytest.raises(InputError, match="expected frontal to be one of neutral, expression, received 'smile'"):
+        face.save(tmp_path / "out", "obj", frontal="smile")
+    with pytest.raises(InputError, match="expected a mesh format"):
+        face.save(tmp_path / "out", "json", frontal="neutral")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_face_of_another_model_says_so(face):
+    other = dataclasses.replace(face, face_model=None)
+    with pytest.raises(InputError, match="make the Face with face_model="):
+        _ = other.texture
 
 
 def test_depth_files(face, tmp_path):

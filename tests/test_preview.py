@@ -1,5 +1,7 @@
 """The preview sheet shows what it says."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -26,9 +28,37 @@ def test_tiles(face):
 
 
 def test_sheet(face):
-    sheet = preview_sheet(face, tile=100, columns=3)
-    assert sheet.dtype == np.uint8 and sheet.shape == (2 * 132 + 10, 3 * 110 + 10, 3)
-    assert preview_sheet(face, tile=100, columns=6).shape == (142, 670, 3)
+    sheet = preview_sheet(face, tile=100, columns=4)
+    assert sheet.dtype == np.uint8 and sheet.shape == (3 * 132 + 10, 4 * 110 + 10, 3)
+
+
+def test_the_coarse_tile_shows_no_facets(face):
+    tile = preview_tiles(face, 160)["coarse"].astype(float).mean(axis=-1)
+    # Inside an ellipsoid shading bends evenly; at the edges of flat triangles it would jump.
+    bend = np.abs(np.diff(tile[60:100, 60:100], n=2, axis=1))
+    assert bend.max() < 3.0
+
+
+def test_sides_show_the_same_head_from_two_sides(face):
+    tiles = preview_tiles(face, 100)
+    for kind in ("shape", "texture"):
+        left, right = tiles[f"{kind}, left"], tiles[f"{kind}, right"]
+        assert ((left == 250).all(axis=-1).mean()) < 0.9 and (left != right).any()
+
+
+def test_turntable_swings_and_comes_back(face):
+    from PIL import Image
+
+    from tfface.turntable import turntable_gif
+
+    picture = Image.open(io.BytesIO(turntable_gif(face, frames=8, height=60, width=50)))
+    assert picture.n_frames == 8 and picture.size == (100, 60) and picture.info["loop"] == 0
+    frames = []
+    for index in range(8):
+        picture.seek(index)
+        frames.append(np.asarray(picture.convert("RGB")).astype(int))
+    assert np.abs(frames[2] - frames[6]).max() > 30
+    np.testing.assert_array_equal(frames[1], frames[3])
 
 
 def test_a_face_outside_the_photo_still_has_a_sheet():

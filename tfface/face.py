@@ -9,7 +9,9 @@ import numpy as np
 from tfface.errors import InputError
 from tfface.output import write_files
 
-FORMATS = ("obj", "ply", "glb", "depth", "normals", "preview", "json")
+MESH_FORMATS = ("obj", "ply", "glb")
+FORMATS = (*MESH_FORMATS, "glb-arkit", "detail", "depth", "normals", "preview", "turntable", "camera", "json")
+FRONTAL = ("neutral", "expression")
 DEFAULT_FORMATS = ("obj", "depth", "preview", "json")
 
 PNG_DEPTH_ZERO = 32768
@@ -71,6 +73,8 @@ class Face:
     """`[H, W, 3]` uint8, the photo (shared, not copied)."""
     patch: Patch
     """The depth maps where the face is; `depth` and `coarse_depth` spread them over the photo's grid."""
+    face_model: object | None = None
+    """The morphable model that the face was made with; None stands for the one that ships."""
 
     def __repr__(self) -> str:
         box = ", ".join(f"{value:.0f}" for value in self.box)
@@ -126,6 +130,42 @@ class Face:
             colors[~seen] = np.median(colors[seen], axis=0)
         return colors
 
+    @functools.cached_property
+    def texture(self):
+        """The `tfface.meshes.texture.Texture` of the face: image, layout, what was seen, light and albedo.
+
+        Raises:
+          InputError: the face has no `face_model`, and wasn't made with the one that ships.
+        """
+        from tfface.meshes.texture import face_texture
+
+        return face_texture(self, self._model)
+
+    @functools.cached_property
+    def _model(self):
+        from tfface.morphable.model import MorphableModel
+
+        model = MorphableModel.default() if self.face_model is None else self.face_model
+        if len(model.mean) != len(self.vertices):
+            raise InputError(
+                f"expected a face of the face model's {len(model.mean)} vertices, received one of "
+                f"{len(self.vertices)}; make the Face with face_model="
+            )
+        return model
+
+    def frontal(self, pose: str = "neutral") -> np.ndarray:
+        """The un-posed head: `[V, 3]` mm in the face model's frame, looking straight ahead.
+
+        Args:
+          pose: "neutral" leaves the expression out, "expression" keeps it.
+
+        Raises:
+          InputError: another word.
+        """
+        _check_frontal(pose)
+        expression = self.expression if pose == "expression" else np.zeros_like(self.expression)
+        return np.asarray(self._model.decode(self.identity[None], expression[None]))[0]
+
     def pose(self) -> dict:
         """Everything but the dense arrays, ready for `json.dump`."""
         yaw, pitch, roll = self.euler_degrees
@@ -150,27 +190,38 @@ class Face:
             "expression": np.asarray(self.expression, np.float64).round(5).tolist(),
         }
 
-    def save(self, folder, formats=DEFAULT_FORMATS, name: str = "face") -> dict[str, str]:
+    def save(self, folder, formats=DEFAULT_FORMATS, name: str = "face", frontal: str | None = None) -> dict[str, str]:
         """Writes the face's files, all of them or none.
 
-        - obj, ply: `NAME.obj`, `NAME.ply`, the mesh in millimetres with vertex colours; glb: `NAME.glb`, in metres.
+        Meshes are in millimetres, x right, y up, z nearer, turned as in the photo; GLB, as glTF demands, in metres.
+
+        - obj: `NAME.obj`, `NAME.mtl` and `NAME_texture.png`; vertices in the face model's order.
+        - ply: `NAME.ply`, binary with vertex colours; vertices in the face model's order.
+        - glb: `NAME.glb`, the texture inside.
+        - glb-arkit: `NAME_arkit.glb`, the neutral head, un-posed, with 52 ARKit blendshapes as morph targets, and
+          `NAME_arkit.json`, the weights of this face's expression.
+        - detail: `NAME_detail.ply`, the dense depth as a surface with the photo's colours, mm, and `NAME_detail.glb`,
+          the whole head displaced by the detail, textured, metres.
         - depth: `NAME_depth.npy` float32 `[H, W]` px with NaN, and `NAME_depth.png`, 16 bits, 32768 + 100·(mm),
           0 off the face.
         - normals: `NAME_normals.npy` float32 `[H, W, 3]`, and `NAME_normals.png` as other programs colour normal maps
           (red right, green up, blue nearer; black off the face).
-        - preview: `NAME_preview.png`, a sheet to look at.
+        - preview: `NAME_preview.png`, a sheet to look at; turntable: `NAME_turntable.gif`, the head turning.
+        - camera: `NAME_camera.json`, an orthographic camera that lays the mesh over the photo (docs/meshes.md).
         - json: `NAME.json`, pose, camera, landmarks, blendshapes, coefficients.
 
         Args:
           folder: made when missing; files of the same names are replaced.
           formats: any of `FORMATS`.
           name: how the file names start.
+          frontal: "neutral" or "expression" also writes the un-posed head in each mesh format among the formats, as
+            `NAME_neutral.obj` and so on.
 
         Returns:
           Paths by file name.
 
         Raises:
-          InputError: an unknown format.
+          InputError: an unknown format or a wrong `frontal`.
           OutputError: the files can't be written; none is left half done.
         """
         formats = (formats,) if isinstance(formats, str) else tuple(formats)
@@ -179,39 +230,112 @@ class Face:
             raise InputError(
                 f"expected formats from {', '.join(FORMATS)}, received {', '.join(map(str, unknown)) or 'none'}"
             )
+        if frontal is not None:
+            _check_frontal(frontal)
+            if not set(formats) & set(MESH_FORMATS):
+                raise InputError(
+                    f"expected a mesh format ({', '.join(MESH_FORMATS)}) with frontal={frontal!r}, "
+                    f"received {', '.join(formats)}"
+                )
         contents = {}
         for kind in dict.fromkeys(formats):
-            contents |= {f"{name}{suffix}": data for suffix, data in self._encode(kind).items()}
+            contents |= self._encode(kind, name)
+            if frontal and kind in MESH_FORMATS:
+                contents |= self._encode_mesh(kind, f"{name}_{frontal}", name, self.frontal(frontal))
         return {key: str(path) for key, path in write_files(folder, contents).items()}
 
-    def _encode(self, kind: str) -> dict[str, bytes]:
-        """Files of one format: bytes by the part of the file name after the face's name."""
+    def _encode_mesh(self, kind: str, name: str, material: str, vertices: np.ndarray) -> dict[str, bytes]:
+        """The files of a mesh with the face's topology; `material` starts the names of those that meshes share."""
+        from tfface.encoding import png_bytes
+        from tfface.meshes import files
+
+        texture = self.texture
+        if kind == "ply":
+            colors = texture.at(texture.atlas.uv[: len(vertices)])
+            return {f"{name}.ply": files.ply_bytes(vertices, self.triangles, colors)}
+        if kind == "glb":
+            return {f"{name}.glb": files.glb_bytes(self._textured(vertices))}
+        from tfface.meshes.drawing import smooth_normals
+
+        layout = texture.atlas
+        normals = smooth_normals(vertices, self.triangles)
+        mtl = f"{material}.mtl"
+        return {
+            f"{name}.obj": files.obj_text(vertices, normals, self.triangles, layout.uv, layout.triangles, mtl),
+            mtl: files.mtl_text(f"{material}_texture.png"),
+            f"{material}_texture.png": png_bytes(texture.image),
+        }
+
+    def _textured(self, vertices: np.ndarray):
+        """A `TexturedMesh` of vertices in the face model's order."""
+        from tfface.meshes.drawing import smooth_normals
+        from tfface.meshes.files import TexturedMesh
+
+        layout = self.texture.atlas
+        normals = smooth_normals(vertices, self.triangles)[layout.source]
+        return TexturedMesh(vertices[layout.source], normals, layout.uv, layout.triangles, self.texture.image)
+
+    def _encode_detail(self, name: str) -> dict[str, bytes]:
+        from tfface.meshes import files
+        from tfface.meshes.detail import depth_surface, displaced_head
+
+        surface, head = files.ply_bytes(*depth_surface(self)), files.glb_bytes(displaced_head(self))
+        return {f"{name}_detail.ply": surface, f"{name}_detail.glb": head}
+
+    def _encode(self, kind: str, name: str) -> dict[str, bytes]:
+        """Files of one format, by name."""
         from tfface.encoding import npy_bytes, png_bytes
 
-        if kind in ("obj", "ply", "glb"):
-            from tfface.meshes.files import mesh_bytes
+        if kind in MESH_FORMATS:
+            return self._encode_mesh(kind, name, name, self.vertices)
+        if kind == "glb-arkit":
+            from tfface.meshes.blendshapes import morphing_glb_bytes
 
-            return {f".{kind}": mesh_bytes(kind, self.vertices, self.triangles, self.vertex_colors)}
+            head = self._textured(self.frontal("neutral"))
+            weights = {"blendshapes": {key: round(float(value), 4) for key, value in self.blendshapes.items()}}
+            return {
+                f"{name}_arkit.glb": morphing_glb_bytes(head, self.texture.atlas.source, self._model),
+                f"{name}_arkit.json": _json_bytes(weights),
+            }
+        if kind == "detail":
+            return self._encode_detail(name)
         if kind == "depth":
             millimetres = np.nan_to_num(self.depth * self.mm_per_px)
             code = np.clip(np.rint(PNG_DEPTH_ZERO + PNG_DEPTH_PER_MM * millimetres), 1, 65535)
             code = np.where(np.isfinite(self.depth), code, 0).astype(np.uint16)
-            return {"_depth.npy": npy_bytes(self.depth), "_depth.png": png_bytes(code)}
+            return {f"{name}_depth.npy": npy_bytes(self.depth), f"{name}_depth.png": png_bytes(code)}
         if kind == "normals":
             flipped = np.nan_to_num(self.normals * np.array([1, -1, 1], np.float32), nan=-1.0)
             code = np.uint8(np.rint((flipped * 0.5 + 0.5) * 255.0))
-            return {"_normals.npy": npy_bytes(self.normals), "_normals.png": png_bytes(code)}
+            return {f"{name}_normals.npy": npy_bytes(self.normals), f"{name}_normals.png": png_bytes(code)}
         if kind == "preview":
             from tfface.preview import preview_sheet
 
-            return {"_preview.png": png_bytes(preview_sheet(self))}
-        return {".json": (json.dumps(self.pose(), indent=1, allow_nan=False) + "\n").encode()}
+            return {f"{name}_preview.png": png_bytes(preview_sheet(self))}
+        if kind == "turntable":
+            from tfface.turntable import turntable_gif
+
+            return {f"{name}_turntable.gif": turntable_gif(self)}
+        if kind == "camera":
+            from tfface.meshes.camera import camera_parameters
+
+            return {f"{name}_camera.json": _json_bytes(camera_parameters(self))}
+        return {f"{name}.json": _json_bytes(self.pose())}
 
     def _on_grid(self, values: np.ndarray) -> np.ndarray:
         """Spreads values of the patch over the photo's grid, NaN elsewhere."""
         grid = np.full(self.image.shape[:2] + values.shape[2:], np.nan, np.float32)
         grid[self.patch.slices] = values
         return grid
+
+
+def _json_bytes(values: dict) -> bytes:
+    return (json.dumps(values, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _check_frontal(pose: str):
+    if pose not in FRONTAL:
+        raise InputError(f"expected frontal to be one of {', '.join(FRONTAL)}, received {pose!r}")
 
 
 def depth_normals(depth: np.ndarray) -> np.ndarray:

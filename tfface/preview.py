@@ -1,12 +1,21 @@
-"""The preview sheet of a face: photo, overlay, coarse and fine shape, normals, depth."""
+"""The preview sheet of a face: photo, overlay, coarse and fine shape, normals, depth, light, albedo, and its sides."""
 
 import numpy as np
 
 from tfface.face import Face
+from tfface.meshes.appearance import to_linear, to_srgb
+from tfface.meshes.detail import displaced_head
+from tfface.meshes.drawing import draw, smooth_normals, turned
 from tfface.resampling import resample
 
-TILES = ("photo", "overlay", "coarse", "fine", "normals", "depth")
+TILES = (
+    *("photo", "overlay", "coarse", "fine"),
+    *("normals", "depth", "light", "albedo"),
+    *("shape, left", "shape, right", "texture, left", "texture, right"),
+)
 
+_Y_UP = np.array([1.0, -1.0, 1.0], np.float32)
+"""Between y up and the image's y down, either way."""
 _PAPER = 250
 _MARGIN = 10
 _CAPTION = 22
@@ -15,7 +24,7 @@ _KEY = np.array([-0.45, -0.55, 0.70], np.float32)
 _FILL = np.array([0.80, 0.10, 0.55], np.float32)
 
 
-def preview_sheet(face: Face, tile: int = 320, columns: int = 3) -> np.ndarray:
+def preview_sheet(face: Face, tile: int = 320, columns: int = 4) -> np.ndarray:
     """All tiles with captions on one sheet.
 
     Args:
@@ -36,38 +45,90 @@ def preview_tiles(face: Face, tile: int = 320) -> dict[str, np.ndarray]:
     # own pixels may be much coarser than the tile's.
     size = 2 * tile
     step = side / size
-    depth = {"coarse": _coarse_depth(face, left, top, step, size)}
+    coarse, coarse_normals = _coarse(face, left, top, step, size)
     detail = np.nan_to_num(face.patch.fine - face.patch.coarse)
     window = (left - face.patch.left, top - face.patch.top, step, size, size, "zero")
     # Depth scales with the picture, so that the normals of a tile are those of the photo.
-    depth["fine"] = depth["coarse"] + resample(detail, *window) / step
-    normals = {kind: _filled_normals(values) for kind, values in depth.items()}
-    alpha = np.isfinite(depth["coarse"])[..., None].astype(np.float32)
-    photo = resample(face.image, left, top, step, size, size)
-    pictures = {"photo": photo}
-    pictures["overlay"] = photo + 0.7 * alpha * (shade(normals["fine"], albedo=(186, 204, 232)) - photo)
-    for kind in ("coarse", "fine"):
-        pictures[kind] = _over_paper(shade(normals[kind]), alpha)
-    colors = (normals["fine"] * np.array([1, -1, 1], np.float32) * 0.5 + 0.5) * 255.0
-    pictures["normals"] = _over_paper(colors, alpha)
-    pictures["depth"] = _over_paper(_depth_colors(depth["fine"]), alpha)
-    return {name: _halved(picture) for name, picture in pictures.items()}
+    detail = resample(detail, *window) / step
+    fine = coarse + detail
+    normals = _bent(coarse_normals, np.where(np.isfinite(coarse), detail, np.nan))
+    alpha = np.isfinite(coarse)[..., None].astype(np.float32)
+    inside = resample(np.ones(face.image.shape[:2]), left, top, step, size, size, "zero")[..., None].clip(0, 1)
+    photo = _over_paper(resample(face.image, left, top, step, size, size), inside)
+    light, albedo = _light_and_albedo(face, photo, normals, (alpha * inside)[..., 0] > 0.5)
+    pictures = {
+        "photo": photo,
+        "overlay": photo + 0.7 * alpha * (shade(normals, albedo=(186, 204, 232)) - photo),
+        "coarse": _over_paper(shade(coarse_normals), alpha),
+        "fine": _over_paper(shade(normals), alpha),
+        "normals": _over_paper((normals * _Y_UP * 0.5 + 0.5) * 255.0, alpha),
+        "depth": _over_paper(_depth_colors(fine), alpha),
+        "light": _over_paper(light, alpha),
+        "albedo": _over_paper(albedo, alpha * inside),
+    }
+    head = Head(face)
+    for where, yaw in (("left", -np.pi / 3), ("right", np.pi / 3)):
+        pictures[f"shape, {where}"], pictures[f"texture, {where}"] = head.pictures(yaw, size, size)
+    return {name: halved(pictures[name]) for name in TILES}
 
 
-def _coarse_depth(face: Face, left: float, top: float, step: float, size: int) -> np.ndarray:
-    """Depth `[size, size]` of the face's mesh in the tile's px, NaN off it."""
-    from tfface.rendering.visibility import interpolate, rasterize
+def _coarse(face: Face, left: float, top: float, step: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Depth `[size, size]` of the face's mesh in the tile's px, NaN off it, and its normals without facets."""
+    points = (face.vertices_image - np.array([left, top, 0.0])) / step
+    attributes = np.concatenate([points[:, 2:], smooth_normals(face.vertices, face.triangles) * _Y_UP], axis=1)
+    values, mask = draw(points, face.triangles, attributes, size, size)
+    normals = _unit(values[..., 1:])
+    normals[~mask] = (0.0, 0.0, 1.0)
+    return np.where(mask, values[..., 0], np.nan), normals
 
-    vertices = np.float32((face.vertices_image - np.array([left, top, 0.0])) / step)[None]
-    visibility = rasterize(vertices, face.triangles, size, size, cull=True)
-    depth = interpolate(visibility, face.triangles, vertices[..., 2:])[0, :, :, 0].numpy()
-    return np.where(visibility.triangle[0].numpy() >= 0, depth, np.nan)
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
 
 
-def _halved(picture: np.ndarray) -> np.ndarray:
+def _light_and_albedo(face: Face, photo: np.ndarray, normals: np.ndarray, mask: np.ndarray):
+    """What the fitted light makes of a white face, and the photo divided by it; both as bright as suits a tile."""
+    light = face.texture.appearance.shade(normals * _Y_UP)
+    parts = []
+    for values, bright in ((light, 0.85), (to_linear(photo) / light, 0.6)):
+        top = np.percentile(values[mask], 97) if mask.any() else 1.0
+        parts.append(to_srgb(values * (bright / max(top, 1e-6))).astype(np.float32))
+    return parts
+
+
+class Head:
+    """The whole head with its detail, un-posed, to be looked at from any side.
+
+    Args:
+      face: a reconstructed face.
+      rounds: see `displaced_head`; each takes four times as long to draw.
+    """
+
+    def __init__(self, face: Face, rounds: int = 2):
+        self.texture = face.texture
+        mesh = displaced_head(face, rounds)
+        self.vertices, self.normals = mesh.vertices @ face.rotation, mesh.normals @ face.rotation
+        self.uv, self.triangles = mesh.uv, mesh.triangles
+        low, high = self.vertices.min(axis=0), self.vertices.max(axis=0)
+        self.centre = 0.5 * (low + high)
+        # Wide enough for every yaw.
+        self.extent = max(float(np.linalg.norm((high - low)[[0, 2]])), float((high - low)[1]))
+
+    def pictures(self, yaw: float, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """The head turned by `yaw` radians over paper, as clay and with its texture: `[H, W, 3]` float32 0…255."""
+        scale = 0.94 * min(height, width) / self.extent
+        points = turned(self.vertices - self.centre, yaw) * _Y_UP * scale + [0.5 * width, 0.5 * height, 0.0]
+        attributes = np.concatenate([turned(self.normals, yaw) * _Y_UP, self.uv], axis=1)
+        values, mask = draw(points, self.triangles, attributes, height, width)
+        colors = self.texture.at(values[..., 3:].reshape(-1, 2)).reshape(height, width, 3).astype(np.float32)
+        alpha = mask[..., None].astype(np.float32)
+        return _over_paper(shade(_unit(values[..., :3])), alpha), _over_paper(colors, alpha)
+
+
+def halved(picture: np.ndarray) -> np.ndarray:
     """Means of 2×2 pixels, as uint8."""
-    size = picture.shape[0] // 2
-    return np.uint8(np.rint(picture.reshape(size, 2, size, 2, 3).mean(axis=(1, 3)).clip(0, 255)))
+    height, width = picture.shape[0] // 2, picture.shape[1] // 2
+    return np.uint8(np.rint(picture.reshape(height, 2, width, 2, 3).mean(axis=(1, 3)).clip(0, 255)))
 
 
 def shade(normals: np.ndarray, albedo=(214, 210, 204)) -> np.ndarray:
@@ -121,11 +182,13 @@ def _over_paper(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return _PAPER + alpha * (picture - _PAPER)
 
 
-def _filled_normals(depth: np.ndarray) -> np.ndarray:
-    """Normals of a tile's depth; off the face they point at the viewer, so that soft edges don't darken."""
+def _bent(normals: np.ndarray, detail: np.ndarray) -> np.ndarray:
+    """Smooth normals `[H, W, 3]` with the slopes of a detail `[H, W]` (px, NaN off the face) added to theirs."""
     from tfface.face import depth_normals
 
-    return np.nan_to_num(depth_normals(depth), nan=0.0) + np.isnan(depth)[..., None] * np.array([0, 0, 1.0])
+    bend = depth_normals(detail)
+    slopes = normals[..., :2] / np.maximum(normals[..., 2:], 0.02) + np.nan_to_num(bend[..., :2] / bend[..., 2:])
+    return _unit(np.concatenate([slopes, np.ones_like(slopes[..., :1])], axis=-1))
 
 
 def _depth_colors(depth: np.ndarray) -> np.ndarray:

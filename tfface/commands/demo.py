@@ -31,8 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"One face: yaw {yaw:.0f}°, pitch {pitch:.0f}°, roll {roll:.0f}°. Look at")
     for what, name in (
         ("preview picture", "astronaut_preview.png"),
-        ("mesh (mm)", "astronaut.obj"),
-        ("mesh (glTF)", "astronaut.glb"),
+        ("the head turning", "astronaut_turntable.gif"),
+        ("mesh with texture (mm)", "astronaut.obj"),
+        ("mesh with texture (glTF)", "astronaut.glb"),
+        ("mesh with blendshapes", "astronaut_arkit.glb"),
+        ("surface with detail (mm)", "astronaut_detail.ply"),
         ("depth map", "astronaut_depth.png"),
         ("normal map", "astronaut_normals.png"),
         ("pose, camera, blendshapes", "astronaut.json"),

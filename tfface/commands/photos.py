@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 from tfface.images import PHOTO_SUFFIXES
 
-_OWN_RESULT = re.compile(r"face\d+_(preview|depth|normals)\.png", re.IGNORECASE)
+_OWN_RESULT = re.compile(r"face\d+_((preview|depth|normals|texture)\.png|turntable\.gif)", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,9 @@ from tfface.errors import InputError, OutputError
 from tfface.version import __version__
 
 HELP = "reconstruct the faces in photos"
-FORMATS = ("obj", "ply", "glb", "depth", "normals", "preview", "json")
+MESH_FORMATS = ("obj", "ply", "glb")
+FORMATS = (*MESH_FORMATS, "glb-arkit", "detail", "depth", "normals", "preview", "turntable", "camera", "json")
+FRONTAL = ("neutral", "expression")
 DEFAULT_FORMATS = ("obj", "depth", "preview", "json")
 DETECTORS = ("mtcnn", "haar")
 
@@ -30,6 +32,14 @@ def configure(parser: argparse.ArgumentParser):
         default=list(DEFAULT_FORMATS),
         metavar="FORMAT",
         help=f"any of {', '.join(FORMATS)}, or all (default: {' '.join(DEFAULT_FORMATS)})",
+    )
+    parser.add_argument(
+        "--frontal",
+        nargs="?",
+        const="neutral",
+        metavar="|".join(FRONTAL),
+        help="also write the un-posed head in each mesh format asked for: its neutral face (the default), or with its "
+        "expression",
     )
     add_shared(parser)
     parser.add_argument(
@@ -137,7 +147,7 @@ def load_reconstructor(path):
 
 
 def _formats_and_photos(arguments) -> tuple[tuple[str, ...], list[str]]:
-    """Formats, apart by blanks or commas, and photos, which may also stand after the formats."""
+    """Formats, apart by blanks or commas, and photos, which may also stand after the formats or --frontal."""
     formats, photos = [], list(arguments.photos)
     for word in arguments.formats:
         parts = [part for part in word.lower().split(",") if part]
@@ -149,6 +159,15 @@ def _formats_and_photos(arguments) -> tuple[tuple[str, ...], list[str]]:
             arguments.verb_parser.error(f"expected --formats from {', '.join(FORMATS)} or all, received {word!r}")
     if not formats:
         formats = list(DEFAULT_FORMATS)
+    frontal = arguments.frontal
+    if frontal is not None and frontal not in FRONTAL:
+        if not os.path.exists(frontal):
+            arguments.verb_parser.error(f"expected --frontal {' or '.join(FRONTAL)}, received {frontal!r}")
+        photos.append(frontal)
+        arguments.frontal = FRONTAL[0]
+    if frontal and not set(formats) & set(MESH_FORMATS):
+        meshes = ", ".join(MESH_FORMATS)
+        arguments.verb_parser.error(f"expected a mesh format ({meshes}) in --formats with --frontal, received none")
     if not photos:
         arguments.verb_parser.error("expected at least one PHOTO or folder of photos, received none")
     return tuple(dict.fromkeys(formats)), photos
@@ -166,7 +185,7 @@ def _do(photo: Photo, image, reconstructor, arguments, formats) -> dict:
         hint = f"try --detector {_other(arguments.detector)}, or give --box x0,y0,x1,y1"
         return _record(photo.path, "no_face", error=f"{photo.path}: no face found; {hint}")
     entries = [
-        face.pose() | {"files": face.save(photo.folder, formats, name=f"face{index}")}
+        face.pose() | {"files": face.save(photo.folder, formats, f"face{index}", arguments.frontal)}
         for index, face in enumerate(faces)
     ]
     return _record(photo.path, "ok", faces=entries, folder=str(photo.folder))

@@ -1,0 +1,110 @@
+"""The texture shows the photo where it is seen, and something that fits where it isn't."""
+
+import numpy as np
+import pytest
+
+from tests.meshes.fixtures import painted_face, place_colors
+from tfface.meshes.appearance import fit_appearance, to_linear, to_srgb
+from tfface.meshes.texture import face_texture
+
+SIZE = 256
+
+
+def at_vertices(texture, model):
+    return texture.at(texture.atlas.uv[: len(model.mean)]).astype(float)
+
+
+@pytest.fixture(scope="module")
+def frontal(model):
+    return face_texture(painted_face(model), model, SIZE)
+
+
+@pytest.fixture(scope="module")
+def turned(model):
+    # The face looks 40° to the image's left: its own right side is hidden.
+    return face_texture(painted_face(model, yaw=-0.7), model, SIZE)
+
+
+def seen_at_vertices(texture, model):
+    uv = texture.atlas.uv[: len(model.mean)]
+    index = np.clip((uv * SIZE).astype(int), 0, SIZE - 1)
+    return np.nan_to_num(texture.seen[SIZE - 1 - index[:, 1], index[:, 0]])
+
+
+def test_seen_parts_come_from_the_photo(frontal, model):
+    seen = (seen_at_vertices(frontal, model) > 0.99) & model.region_mask("skin")
+    assert seen.sum() > 500
+    error = np.abs(at_vertices(frontal, model) - place_colors(model))[seen]
+    assert np.median(error) < 1.5 and np.percentile(error, 95) < 5
+
+
+def test_the_hidden_side_is_the_mirrored_one(turned, model):
+    skin = model.region_mask("skin")
+    seen = seen_at_vertices(turned, model)
+    filled = skin & (seen < 0.01) & (seen[model.mirror] > 0.9)
+    assert filled.sum() > 50
+    # Colours are symmetric, so the mirrored side is right up to the tone that light is given.
+    error = np.abs(at_vertices(turned, model) - place_colors(model))[filled]
+    assert np.median(error) < 8
+
+
+def test_what_nothing_shows_has_the_tone_of_the_skin(frontal, model):
+    colors = at_vertices(frontal, model)
+    seen = (seen_at_vertices(frontal, model) > 0.99) & model.region_mask("skin")
+    hidden = (seen_at_vertices(frontal, model) == 0) & model.region_mask("neck", "ears")
+    tone, guess = colors[seen].mean(axis=0), colors[hidden].mean(axis=0)
+    assert (np.abs(np.log(guess / tone)) < 0.5).all()
+    inside = model.region_mask("mouth", "eyes")
+    assert inside.any() and (colors[inside].max(axis=1) > 10).all()
+
+
+def test_no_hard_border_between_seen_and_filled(turned, model):
+    colors, seen = at_vertices(turned, model), seen_at_vertices(turned, model)
+    skin = model.region_mask("skin")
+    a, b = np.concatenate([model.triangles[:, [0, 1]], model.triangles[:, [1, 2]]]).T
+    edge = skin[a] & skin[b]
+    jump = np.abs(colors[a] - colors[b]).max(axis=1)
+    truth = np.abs(place_colors(model)[a] - place_colors(model)[b]).max(axis=1)
+    border = edge & (np.minimum(seen[a], seen[b]) < 0.5) & (np.maximum(seen[a], seen[b]) > 0.5)
+    assert border.sum() > 20
+    assert np.percentile(np.maximum(jump - truth, 0)[border], 90) < 15
+
+
+def test_background_is_no_skin(model):
+    # Grey skin before a bright red background: none of it may come along at the rim.
+    face = painted_face(model, colors=np.full((len(model.mean), 3), 140.0), background=(255, 0, 0))
+    found = at_vertices(face_texture(face, model, SIZE), model)[model.region_mask("skin", "ears")]
+    assert np.percentile(found[:, 0] - found[:, 2], 99) < 60
+
+
+def test_islands_are_padded(frontal):
+    outside = np.isnan(frontal.seen)
+    assert outside.any() and frontal.image[outside].min() > 10
+
+
+def test_a_face_outside_the_photo_still_has_a_texture(model):
+    face = painted_face(model, shift=(-900, 0))
+    texture = face_texture(face, model, 64)
+    assert np.nanmax(texture.seen) == 0 and texture.image.shape == (64, 64, 3)
+
+
+def test_sizes(model):
+    with pytest.raises(ValueError, match="at least 16 texels"):
+        face_texture(painted_face(model), model, 4)
+
+
+def test_light_and_albedo_are_told_apart(model):
+    from tfface.meshes.drawing import smooth_normals
+
+    normals = smooth_normals(model.mean, model.triangles)
+    lighting = np.array([[0.7, 0.2, 0.1, 0.4], [0.6, 0.1, 0.1, 0.4], [0.5, 0.0, 0.1, 0.4]])
+    light = lighting[:, 0] + normals @ lighting[:, 1:].T
+    weight = (normals[:, 2] > 0.3) & model.region_mask("skin", "brows", "lips")
+    found = fit_appearance(model, model.albedo_mean * light, normals, weight.astype(float))
+    np.testing.assert_allclose(found.shade(normals)[weight], light[weight], rtol=0.08)
+    np.testing.assert_allclose(found.albedo[weight], model.albedo_mean[weight], atol=0.03)
+
+
+def test_srgb_and_back():
+    values = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(to_srgb(to_linear(values)), values)
