@@ -13,6 +13,14 @@ def requirements(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith(("#", "-"))]
 
 
+# What a few verbs need beyond requirements.txt; the tests need it all. The upper ends were tested on Python 3.11; the
+# lower ones of onnxruntime and starlette let Python 3.10 in.
+EXTRAS = {
+    # ONNX files, and the runtimes that check what was written.
+    "export": ["tf2onnx>=1.17,<1.18", "onnx>=1.23,<1.24", "onnxruntime>=1.23,<1.33", "ai-edge-litert>=2.3,<2.4"],
+    "serve": ["starlette>=0.47,<2", "uvicorn>=0.54,<0.60", "orjson>=3.13,<4"],
+}
+
 version = {}
 exec((ROOT / "tfface" / "version.py").read_text(encoding="utf-8"), version)  # noqa: S102 - our own file
 
@@ -35,7 +43,7 @@ setup(
         "tfface.saved_models": ["*.md", "*/*.npz", "*/*.json"],
     },
     install_requires=requirements("requirements.txt"),
-    extras_require={"test": requirements("requirements-test.txt")},
+    extras_require={**EXTRAS, "test": [*requirements("requirements-test.txt"), *EXTRAS["export"], *EXTRAS["serve"]]},
     entry_points={"console_scripts": ["tfface=tfface.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -10,5 +10,7 @@ VERBS = {
     "demo": "tfface.commands.demo",
     "train": "tfface.commands.train",
     "evaluate": "tfface.commands.evaluate",
+    "export": "tfface.commands.export",
+    "serve": "tfface.commands.serve",
     "model": "tfface.commands.model",
 }

@@ -1,0 +1,43 @@
+"""A small but complete model, so that exporting it takes seconds; its faces differ from the mean one and each other."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from tfface.networks.coarse_net import CoarseNetConfig
+from tfface.networks.fine_net import FineNetConfig
+
+SIZE = 64
+COARSE = CoarseNetConfig(size=SIZE, widths=(8, 8), blocks=(1, 1), stem=8, passes=3)
+FINE = FineNetConfig(width=0.1, regressor=(8,), slopes=True, standardise=True, smooth_upsampling=True)
+
+
+@functools.cache
+def networks(residual: bool = False):
+    """Untrained networks whose answers are far from zero."""
+    import keras
+
+    from tfface.morphable.model import MorphableModel
+    from tfface.networks.pretrained import build_networks
+
+    keras.utils.set_random_seed(0)
+    built = build_networks(MorphableModel.default(), dataclasses.replace(COARSE, residual=residual), FINE)
+    random = np.random.default_rng(0)
+    kernel = built.coarse.network.get_layer("r").kernel
+    # Shape coefficients near 1, and a pose that keeps the face in the crop.
+    scale = np.where(np.arange(290) < 284, 0.03, 0.004)
+    kernel.assign(random.normal(size=kernel.shape) * scale)
+    built.fine.detail_layer.kernel.assign(random.normal(size=built.fine.detail_layer.kernel.shape) * 0.3)
+    return built
+
+
+def crops(count: int, size: int = SIZE) -> np.ndarray:
+    """Synthetic faces `[count, size, size, 3]` in 0…1."""
+    import tensorflow as tf
+
+    from tfface.morphable.model import MorphableModel
+    from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld
+
+    world = SyntheticWorld(MorphableModel.default(), SyntheticConfig(size=size, batch=count))
+    return np.repeat(world.draw(tf.constant([5, 6], tf.int64))["image"].numpy(), 3, axis=-1)

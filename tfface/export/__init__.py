@@ -1,0 +1,85 @@
+"""The trained model as one file that runs anywhere: SavedModel, TFLite or ONNX (docs/export.md)."""
+
+import dataclasses
+from pathlib import Path
+
+from tfface.errors import InputError
+
+FORMATS = ("savedmodel", "tflite", "onnx")
+_SIZES = (64, 1024)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """What to export.
+
+    Attributes:
+      format: one of `FORMATS`.
+      size: width of the square crops that go in, px. CoarseNet sees them at its own size (200), depth and detail come
+        at this one; from 200 to 400 is what `tfface reconstruct` uses.
+      weights: how they are kept: "float32", "float16" (the arithmetic stays float32) or, TFLite only, "int8" (dynamic
+        range).
+      batch: faces per call of a TFLite file; the other formats take any number.
+
+    Raises:
+      InputError: a value that isn't one of these, or values that don't go together.
+    """
+
+    format: str
+    size: int = 200
+    weights: str = "float32"
+    batch: int = 1
+
+    def __post_init__(self):
+        if self.format not in FORMATS:
+            raise InputError(f"expected a format among {', '.join(FORMATS)}, received {self.format!r}")
+        kinds = ("float32", "float16", "int8") if self.format == "tflite" else ("float32", "float16")
+        if self.weights not in kinds:
+            raise InputError(f"expected weights of {self.format} among {', '.join(kinds)}, received {self.weights!r}")
+        if not _SIZES[0] <= self.size <= _SIZES[1]:
+            raise InputError(f"expected a size from {_SIZES[0]} to {_SIZES[1]} px, received {self.size}")
+        if self.batch < 1 or self.format != "tflite" and self.batch != 1:
+            raise InputError(
+                f"expected a batch of at least 1 for tflite and none for other formats, received {self.batch} for "
+                f"{self.format}"
+            )
+
+
+def export(networks, path, config: ExportConfig) -> Path:
+    """Writes the networks as one file (SavedModel: one folder), whole or not at all.
+
+    Args:
+      networks: as `tfface.networks.pretrained.load_pretrained` returns them.
+      path: where; a SavedModel's folder must be new, a file is replaced.
+      config: what to write.
+
+    Returns:
+      The path.
+
+    Raises:
+      InputError: a SavedModel's folder exists, or a converter isn't installed.
+      OutputError: it can't be written.
+    """
+    from tfface.export import onnx_file, saved_model, tflite
+    from tfface.export.graph import FaceGraph
+    from tfface.export.metadata import describe
+    from tfface.output import write_files
+
+    path = Path(path)
+    description = describe(networks, config.size, config.weights)
+    if config.format == "savedmodel":
+        refuse_existing(path)
+        return saved_model.save(FaceGraph(networks, config.size, config.weights == "float16"), path, description)
+    graph = FaceGraph(networks, config.size)
+    if config.format == "tflite":
+        data = tflite.convert(graph, description, config.weights, config.batch)
+    else:
+        data = onnx_file.convert(graph, description, config.weights)
+    return write_files(path.parent, {path.name: data})[path.name]
+
+
+def refuse_existing(path):
+    """Raises InputError unless `path` is new or an empty folder, as a SavedModel's must be."""
+    path = Path(path)
+    if path.is_file() or path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{path}: expected a new folder for the SavedModel, received one that exists; choose another")

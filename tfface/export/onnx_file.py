@@ -1,0 +1,110 @@
+"""An ONNX file, opset 18."""
+
+import logging
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfface.errors import InputError
+from tfface.export.graph import FaceGraph
+from tfface.export.metadata import KEY, as_json
+
+OPSET = 18
+
+_SMALL = 1024
+"""Initializers with fewer numbers stay float32: nothing is saved on them."""
+
+
+def convert(graph: FaceGraph, description: dict, weights: str = "float32") -> bytes:
+    """The file's bytes; any batch.
+
+    Args:
+      graph: what to convert, with float32 weights.
+      description: from `describe`; becomes the entry `tfface` of the model's metadata.
+      weights: "float32" or "float16" (kept as halves, computed in float32).
+
+    Raises:
+      InputError: tf2onnx or onnx isn't installed.
+    """
+    try:
+        import onnx
+        import tf2onnx
+    except ImportError as error:
+        raise InputError(
+            f"expected onnx and tf2onnx for this format, but {error}; install them with `pip install 'tfface[export]'`"
+        ) from error
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    spec = tf.TensorSpec([None, graph.size, graph.size, 3], tf.float32, name="crops")
+    model, _ = tf2onnx.convert.from_function(
+        tf.function(graph),
+        [spec],
+        opset=OPSET,
+        custom_op_handlers={
+            "UnsortedSegmentMin": (_segment_reduction, [None, "min"]),
+            "UnsortedSegmentSum": (_segment_reduction, [None, "add"]),
+        },
+    )
+    if weights == "float16":
+        _store_as_halves(model, {math.prod(variable.shape) for variable in graph.stored})
+    model.producer_name = "tfface"
+    onnx.helper.set_model_props(model, {KEY: as_json(description)})
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def _segment_reduction(context, node, name, arguments):
+    """`unsorted_segment_min` or `_sum` of a vector as ScatterElements with a reduction.
+
+    tf2onnx has a handler of its own: for int32 its minimum fails (its identity is an int, without `tolist`), and it
+    sorts all data into a grid of segments × largest segment.
+    """
+    from onnx import TensorProto, helper
+
+    data, segments, count = node.input
+    (reduction,) = arguments
+    dtype = context.get_dtype(data)
+    if context.get_rank(data) != 1:
+        raise ValueError(f"expected vectors in {node.type}, received {context.get_shape(data)}")
+    kind = np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
+    # What TensorFlow gives for an empty segment.
+    empty = 0 if reduction == "add" else (np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)).max
+    index = context.make_node("Cast", [segments], attr={"to": TensorProto.INT64}).output[0]
+    length = context.make_node("Cast", [count], attr={"to": TensorProto.INT64}).output[0]
+    one = context.make_const(f"{name}_one_dimension", np.array([1], np.int64)).output[0]
+    shape = context.make_node("Reshape", [length, one]).output[0]
+    value = helper.make_tensor("value", dtype, [1], [empty])
+    filled = context.make_node("ConstantOfShape", [shape], attr={"value": value}).output[0]
+    shapes, dtypes, outputs = node.output_shapes, node.output_dtypes, node.output
+    context.remove_node(node.name)
+    context.make_node(
+        "ScatterElements",
+        [filled, index, data],
+        attr={"axis": 0, "reduction": reduction},
+        name=name,
+        outputs=outputs,
+        shapes=shapes,
+        dtypes=dtypes,
+    )
+
+
+def _store_as_halves(model, sizes: set[int]):
+    """Keeps the weights as float16, each with a Cast behind it, which runtimes fold away when they load the file.
+
+    Args:
+      model: the ONNX model, changed in place.
+      sizes: how many numbers the arrays have that count as weights; the mean face and tables aren't touched.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in model.graph.initializer:
+        count = math.prod(tensor.dims)
+        if tensor.data_type != TensorProto.FLOAT or count < _SMALL or count not in sizes:
+            continue
+        name = tensor.name
+        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}_half")
+        tensor.CopyFrom(half)
+        casts.append(helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        model.graph.node.insert(0, cast)

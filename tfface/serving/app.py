@@ -1,0 +1,156 @@
+"""The ASGI application: TF Serving's URLs, limits, time-outs, and errors as `{"error": …}`."""
+
+import asyncio
+import contextlib
+import logging
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tfface.serving.batching import Batcher
+from tfface.serving.config import ServingConfig
+from tfface.serving.errors import RequestError
+from tfface.serving.instances import answer, parse
+
+LOGGER = logging.getLogger(__name__)
+_HANGUP = 499
+"""What logs say of a client that left; it never sees it."""
+
+
+def build_app(model, config: ServingConfig | None = None) -> Starlette:
+    """The application.
+
+    Args:
+      model: a `ServedModel`, or what has its `version`, `signatures` and `run`.
+      config: limits and waiting times.
+    """
+    server = _Server(model, config or ServingConfig())
+    routes = []
+    for prefix in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
+        routes.append(Route(f"{prefix}:predict", server.predict, methods=["POST"]))
+        routes.append(Route(prefix, server.status, methods=["GET"]))
+    return Starlette(
+        routes=routes,
+        lifespan=server.lifespan,
+        exception_handlers={RequestError: _refused, HTTPException: _http_error, Exception: _failed},
+    )
+
+
+class _Server:
+    def __init__(self, model, config: ServingConfig):
+        self.model = model
+        self.config = config
+        self.batcher = None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app):
+        self.batcher = Batcher(self.model.run, self.config)
+        worker = asyncio.create_task(self.batcher.work())
+        yield
+        worker.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await worker
+
+    async def status(self, request: Request) -> Response:
+        """`GET /v1/models/NAME`."""
+        self._check_name(request)
+        state = {
+            "version": self.model.version,
+            "state": "AVAILABLE",
+            "status": {"error_code": "OK", "error_message": ""},
+        }
+        return _json({"model_version_status": [state]})
+
+    async def predict(self, request: Request) -> Response:
+        """`POST /v1/models/NAME:predict`."""
+        self._check_name(request)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.config.timeout_s
+        try:
+            body = await asyncio.wait_for(self._body(request), self.config.timeout_s)
+        except (TimeoutError, asyncio.TimeoutError):
+            raise RequestError(408, f"expected the whole body within {self.config.timeout_s:g} s") from None
+        except ClientDisconnect:
+            return Response(status_code=_HANGUP)
+        work = asyncio.create_task(self._predict(body))
+        hangup = asyncio.create_task(_disconnected(request))
+        try:
+            await asyncio.wait({work, hangup}, timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return Response(work.result(), media_type="application/json")
+            if hangup.done():
+                return Response(status_code=_HANGUP)
+            raise RequestError(504, f"no answer within {self.config.timeout_s:g} s; the server is busy, try again")
+        finally:
+            # Rows that still wait are dropped with it.
+            work.cancel()
+            hangup.cancel()
+            await asyncio.gather(work, hangup, return_exceptions=True)
+
+    async def _predict(self, body: bytes) -> bytes:
+        wanted = await asyncio.to_thread(parse, body, self.model.signatures, self.config)
+        futures = self.batcher.submit(wanted.signature, wanted.rows)
+        try:
+            rows = await asyncio.gather(*futures)
+        finally:
+            for future in futures:
+                future.cancel()
+        return await asyncio.to_thread(answer, rows)
+
+    async def _body(self, request: Request) -> bytes:
+        limit = int(self.config.max_body_mb * 1e6)
+        parts, size = [], 0
+        announced = request.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > limit:
+            size = int(announced)
+        else:
+            async for part in request.stream():
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    break
+        if size > limit:
+            raise RequestError(413, f"expected a body of at most {self.config.max_body_mb:g} MB; shrink the pictures")
+        return b"".join(parts)
+
+    def _check_name(self, request: Request):
+        name, version = request.path_params["name"], request.path_params.get("version", self.model.version)
+        if name != self.config.name or version != self.model.version:
+            raise RequestError(
+                404, f"expected model {self.config.name} (version {self.model.version}), received {name} ({version})"
+            )
+
+
+async def _disconnected(request: Request):
+    """Returns when the client has hung up."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _json(content, status: int = 200, headers: dict | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+
+
+def _refused(request: Request, error: RequestError) -> Response:
+    headers = {"retry-after": "1"} if error.status == 503 else {}
+    if error.status in (408, 413):
+        # The rest of the body isn't read.
+        headers["connection"] = "close"
+    return _json({"error": error.message}, error.status, headers)
+
+
+def _http_error(request: Request, error: HTTPException) -> Response:
+    return _json(
+        {"error": f"{error.detail}: {request.method} {request.url.path}"},
+        error.status_code,
+        dict(error.headers or {}),
+    )
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    LOGGER.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _json({"error": "the server failed; its log says why"}, 500)

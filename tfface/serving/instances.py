@@ -1,0 +1,168 @@
+"""From the body of a predict request to rows of arrays, in TF Serving's row format."""
+
+import base64
+import binascii
+import dataclasses
+import io
+import warnings
+
+import numpy as np
+import orjson
+
+from tfface.detection import CROP_RULES, check_boxes, crop_square, detect
+from tfface.errors import InputError
+from tfface.serving.config import ServingConfig
+from tfface.serving.errors import RequestError
+from tfface.serving.model import DEFAULT_SIGNATURE, InputSpec
+
+IMAGE, BOX = "image_bytes", "box"
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictRequest:
+    """What a predict request asks for."""
+
+    signature: str
+    rows: list[dict[str, np.ndarray]]
+    """One dict of inputs, without the batch, for each instance."""
+
+
+def parse(body: bytes, signatures: dict[str, dict[str, InputSpec]], config: ServingConfig) -> PredictRequest:
+    """Reads and checks a body.
+
+    Args:
+      body: JSON: `{"instances": [{input: value, …}, …], "signature_name": …}`; bytes as `{"b64": …}`. Where `box` is
+        missing beside `image_bytes`, the largest face that is found in the picture takes its place.
+      signatures: the model's.
+      config: the limits.
+
+    Raises:
+      RequestError: anything else.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(400, f"expected a JSON body, received something else: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
+        raise RequestError(400, 'expected {"instances": [{"image_bytes": {"b64": "…"}, "box": [x0, y0, x1, y1]}, …]}')
+    signature = document.get("signature_name") or DEFAULT_SIGNATURE
+    if not isinstance(signature, str) or signature not in signatures:
+        raise RequestError(404, f"expected a signature_name among {', '.join(sorted(signatures))}")
+    instances = document["instances"]
+    if not 1 <= len(instances) <= config.max_instances:
+        raise RequestError(
+            400, f"expected 1 to {config.max_instances} instances, received {len(instances)}; send several requests"
+        )
+    inputs = signatures[signature]
+    rows = []
+    for index, instance in enumerate(instances):
+        try:
+            rows.append(_row(instance, inputs, config))
+        except RequestError as error:
+            raise RequestError(error.status, f"instance {index}: {error.message}") from error
+    return PredictRequest(signature, rows)
+
+
+def _row(instance, inputs: dict[str, InputSpec], config: ServingConfig) -> dict[str, np.ndarray]:
+    if len(inputs) == 1 and not (isinstance(instance, dict) and instance.keys() == inputs.keys()):
+        # TF Serving's short form for signatures with one input.
+        instance = {name: instance for name in inputs}
+    names = inputs.keys()
+    optional = {BOX} if IMAGE in names else set()
+    if not isinstance(instance, dict) or not names - optional <= instance.keys() <= names:
+        received = ", ".join(sorted(instance)) if isinstance(instance, dict) else type(instance).__name__
+        raise RequestError(400, f"expected the inputs {', '.join(sorted(names))}, received {received or 'nothing'}")
+    row = {name: _value(name, value, inputs[name]) for name, value in instance.items()}
+    if IMAGE in row:
+        _check_picture(row, config)
+    return row
+
+
+def _value(name: str, value, spec: InputSpec) -> np.ndarray:
+    if spec.dtype is object:
+        if not isinstance(value, dict) or value.keys() != {"b64"} or not isinstance(value["b64"], str):
+            raise RequestError(400, f'expected {name} as {{"b64": "…"}}')
+        try:
+            return np.array(base64.b64decode(value["b64"], validate=True), object)
+        except (binascii.Error, ValueError) as error:
+            raise RequestError(400, f"expected base64 in {name}, received something else: {error}") from error
+    wanted = [size or "any" for size in spec.shape]
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "iuf":
+            raise ValueError("not all numbers")
+        if np.dtype(spec.dtype).kind == "u" and (array.min(initial=0) < 0 or array.max(initial=0) > 255):
+            raise ValueError("numbers outside 0…255")
+        with np.errstate(over="ignore"):  # becomes inf, which is refused below
+            array = array.astype(spec.dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RequestError(400, f"expected {name} as numbers of shape {wanted}, received: {error}") from error
+    if array.ndim != len(spec.shape) or any(
+        size == 0 or expected not in (None, size) for size, expected in zip(array.shape, spec.shape, strict=True)
+    ):
+        raise RequestError(400, f"expected {name} of shape {wanted}, received {list(array.shape)}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise RequestError(400, f"expected finite numbers in {name}")
+    return array
+
+
+def _check_picture(row: dict[str, np.ndarray], config: ServingConfig):
+    """Refuses what isn't a picture, or too large a one; checks the box, or finds one."""
+    from PIL import Image
+
+    data = row[IMAGE].item()
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from 89 megapixels on; the limit here is the one that is documented.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
+                width, height = picture.size
+    except Image.DecompressionBombError as error:
+        raise RequestError(413, f"expected at most {config.max_megapixels:g} megapixels: {error}") from error
+    except Exception as error:  # noqa: BLE001 - decoders raise anything on damaged headers
+        raise RequestError(400, "expected a JPEG or PNG picture, received something else or a damaged one") from error
+    if width * height > config.max_megapixels * 1e6:
+        raise RequestError(
+            413, f"expected at most {config.max_megapixels:g} megapixels, received {width}×{height}; shrink the picture"
+        )
+    if BOX not in row:
+        row[BOX] = find_box(data, config.detector)
+    elif row[BOX].any():
+        try:
+            check_boxes([row[BOX]], height, width)
+        except InputError as error:
+            raise RequestError(400, str(error)) from error
+
+
+def find_box(data: bytes, detector: str) -> np.ndarray:
+    """The box `[4]` float32 of the largest face in a JPEG or PNG.
+
+    Raises:
+      RequestError: a damaged picture, or none found.
+    """
+    import tensorflow as tf
+
+    try:
+        # As the model decodes it, so that the box means the same rows and columns.
+        photo = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE").numpy()
+    except tf.errors.InvalidArgumentError as error:
+        raise RequestError(400, "expected a whole JPEG or PNG picture, received a damaged one") from error
+    found = detect(photo, detector)
+    if not found:
+        raise RequestError(400, f"no face found by {detector}; send its box as [x0, y0, x1, y1] px, brow to chin")
+    return box_of_square(crop_square(found[0].box, found[0].style))
+
+
+def box_of_square(square) -> np.ndarray:
+    """The square box `[4]` whose crop, by the rule for given boxes, is `square` (cx, cy, side)."""
+    rule = CROP_RULES["given"]
+    cx, cy, side = square
+    width = side / (rule.side_w + rule.side_h)
+    y1 = cy + (rule.up_w + rule.up_h) * width
+    return np.array([cx - width / 2, y1 - width, cx + width / 2, y1], np.float32)
+
+
+def answer(rows: list[dict[str, np.ndarray]]) -> bytes:
+    """`{"predictions": […]}` of rows of outputs; a signature with one output gives bare values, as TF Serving does."""
+    values = [next(iter(row.values())) if len(row) == 1 else row for row in rows]
+    return orjson.dumps({"predictions": values}, option=orjson.OPT_SERIALIZE_NUMPY)
