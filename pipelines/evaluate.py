@@ -2,20 +2,34 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
-PROTOCOLS = ("synthetic", "landmarks")
+from tfface.output import write_files
+
+PROTOCOLS = ("synthetic", "landmarks", "depth", "normals", "detail")
+NEED_PHOTOS = {
+    "landmarks": "photographs with landmarks",
+    "depth": "photographs with depth maps and masks",
+    "normals": "photographs with normal maps and masks",
+}
+
+_FILE_WIDTH = 160
+"""Characters of a line where the tables go into a file or a pipe."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """What is measured.
+    """What is measured; docs/evaluation.md says how.
 
     Attributes:
-      protocol: "synthetic" or "landmarks".
+      protocol: one of `PROTOCOLS`.
       model: folder of trained weights; None for the shipped ones.
-      photos: folder of photographs, for "landmarks".
-      crop: how "landmarks" cuts its crops, "landmarks" or "mtcnn".
+      photos: folder of photographs, for "landmarks", "depth" and "normals"; "detail" takes it if given.
+      crop: how crops are cut: "landmarks" or "mtcnn" for "landmarks", "mtcnn" or "mask" for "depth" and "normals";
+        None for the protocol's own.
+      axes: what positive x, y and z of given normals mean, for "normals"; see `evaluate_normals`.
+      sizes: widths of the crops in px, for "detail"; () for the protocol's own.
       faces: number of faces; 0 for the protocol's own.
       json: file for the figures; None for none.
     """
@@ -23,7 +37,9 @@ class EvaluateConfig:
     protocol: str = "synthetic"
     model: str | None = None
     photos: str | None = None
-    crop: str = "landmarks"
+    crop: str | None = None
+    axes: str = "right,up,near"
+    sizes: tuple[int, ...] = ()
     faces: int = 0
     json: str | None = None
 
@@ -33,51 +49,121 @@ def run(config: EvaluateConfig, networks=None) -> dict:
 
     Args:
       config: see `EvaluateConfig`.
-      networks: has `face_model` and `coarse`; loaded from `config.model` if None.
+      networks: has `face_model`, `coarse` and `fine`; loaded from `config.model` if None.
 
     Returns:
-      {"protocol": what was done, in words, "faces": int, "rows": [{"name": …, figures}]}.
+      {"protocol": what was done, in words, "faces": int, "rows": [{"name": …, figures}], "more": [further tables with
+      a protocol and rows of their own]}; figures that don't exist are None.
 
     Raises:
-      ValueError: an unknown protocol, or no photos for "landmarks".
+      ValueError: an unknown protocol or crop, a protocol without the photos it needs, or a damaged file.
       FileNotFoundError: weights or photographs are missing.
+      OutputError: the JSON file can't be written.
     """
-    from tfface.pipelines import evaluate_landmarks, evaluate_synthetic
-
     if config.protocol not in PROTOCOLS:
         raise ValueError(f"expected a protocol of {', '.join(PROTOCOLS)}, received {config.protocol!r}")
-    if config.protocol == "landmarks" and not config.photos:
-        raise ValueError("expected a folder of photographs for the protocol landmarks; name one with --photos")
+    if config.protocol in NEED_PHOTOS and not config.photos:
+        what = NEED_PHOTOS[config.protocol]
+        raise ValueError(f"expected a folder of {what} for the protocol {config.protocol}; name one with --photos")
     if networks is None:
         from tfface.networks.pretrained import load_pretrained
 
         networks = load_pretrained(config.model)
-    if config.protocol == "synthetic":
-        faces = {"faces": config.faces} if config.faces else {}
-        report = evaluate_synthetic.run(networks, evaluate_synthetic.SyntheticEvaluationConfig(**faces))
-    else:
-        settings = evaluate_landmarks.LandmarkEvaluationConfig(config.photos, config.crop, config.faces)
-        report = evaluate_landmarks.run(networks, settings)
+    report = _finite(_MEASURE[config.protocol](networks, config))
     if config.json:
-        Path(config.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.json).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path = Path(config.json)
+        text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        write_files(path.parent, {path.name: text.encode()})
     return report
 
 
+def _synthetic(networks, config):
+    from tfface.pipelines import evaluate_synthetic as protocol
+
+    return protocol.run(networks, protocol.SyntheticEvaluationConfig(**_given(faces=config.faces)))
+
+
+def _landmarks(networks, config):
+    from tfface.pipelines import evaluate_landmarks as protocol
+
+    settings = _given(crop=config.crop, limit=config.faces)
+    return protocol.run(networks, protocol.LandmarkEvaluationConfig(config.photos, **settings))
+
+
+def _depth(networks, config):
+    from tfface.pipelines import evaluate_depth as protocol
+    from tfface.reconstructor import Reconstructor
+
+    settings = _given(crop=config.crop, limit=config.faces)
+    return protocol.run(Reconstructor(networks), protocol.DepthEvaluationConfig(config.photos, **settings))
+
+
+def _normals(networks, config):
+    from tfface.pipelines import evaluate_normals as protocol
+    from tfface.reconstructor import Reconstructor
+
+    settings = _given(crop=config.crop, limit=config.faces, axes=config.axes)
+    return protocol.run(Reconstructor(networks), protocol.NormalsEvaluationConfig(config.photos, **settings))
+
+
+def _detail(networks, config):
+    from tfface.pipelines import evaluate_detail as protocol
+
+    settings = _given(photos=config.photos, sizes=config.sizes, faces=config.faces)
+    return protocol.run(networks, protocol.DetailEvaluationConfig(**settings))
+
+
+_MEASURE = {
+    "synthetic": _synthetic,
+    "landmarks": _landmarks,
+    "depth": _depth,
+    "normals": _normals,
+    "detail": _detail,
+}
+
+
+def _given(**settings) -> dict:
+    """The settings that were given: the others are the protocol's own."""
+    return {name: value for name, value in settings.items() if value}
+
+
+def _finite(value):
+    """The report with None for numbers that don't exist: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def show(report: dict) -> None:
-    """Prints a report's protocol and its table."""
+    """Prints a report's protocol and its table, and those below it."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     columns = list(dict.fromkeys(name for row in report["rows"] for name in row))
-    table = Table()
+    table = Table(box=SIMPLE, padding=(0, 1))
     for name in columns:
-        table.add_column(name.replace("_", " "), justify="left" if name == "name" else "right")
+        # Folded where a terminal is narrow: a figure cut short would be another figure.
+        justify = "left" if name == "name" else "right"
+        table.add_column(name.replace("percent", "%").replace("_", " "), justify=justify, overflow="fold")
     for row in report["rows"]:
-        cells = [row.get(name, "–") for name in columns]
-        table.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells))
+        table.add_row(*(_cell(row.get(name)) for name in columns))
     console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, _FILE_WIDTH)
     console.print(report["protocol"], markup=False, highlight=False)
     console.print(table)
     if report.get("worst"):
         console.print("worst first:", ", ".join(map(str, report["worst"])), highlight=False)
+    for further in report.get("more", ()):
+        show(further)
+
+
+def _cell(value) -> str:
+    if value is None:
+        return "–"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.2g}" if 0.0 < abs(value) < 0.1 else f"{value:.2f}"

@@ -1,24 +1,51 @@
 """Accuracy on photographs: 68 landmarks of the predicted face against those of a detector, by yaw."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from tfface.geometry.camera import rotation_matrix
 from tfface.morphable.correspondences import JAW, landmark_correspondences
 from tfface.morphable.fitting import Fit, landmark_nme, point_distances
+from tfface.pipelines import aflw2000, landmark_photos
 
 PROTOCOL = (
-    "{faces} validation photographs of {folder}. Crop: {crop}. NME: mean 2D distance of the predicted landmarks "
-    "to the given ones over √(width × height) of the given landmarks' bounding box. “all68” takes the model's 68 "
-    "fixed points, the jaw line in 3D. The given jaw row follows the visible outline: “outline68” measures the "
-    "sides of the jaw only across the outline of the predicted cheek; “inner51” leaves the jaw out. Yaw bins by "
-    "the given head pose."
+    "{faces} {kind} of {folder}. Crop: {crop}. NME: mean 2D distance of the predicted landmarks to the given ones over "
+    "√(width × height) of the given landmarks' bounding box; mean over faces. “all68” takes the model's 68 fixed "
+    "points, the jaw line in 3D; “inner51” leaves the jaw out; “outline68” measures the sides of the jaw only across "
+    "the outline of the predicted cheek. {jaw} Yaw bins by the size of the given yaw; “mean of bins” weighs each bin "
+    "alike."
 )
+POSE_PROTOCOL = (
+    "Head pose: mean absolute difference (MAE) from the given angles in degrees, and the mean signed one (bias), which "
+    "tells how far the two definitions of a frontal face lie apart. {angles}"
+)
+KINDS = {
+    "photos": {
+        "kind": "validation photographs",
+        "jaw": "The given jaw row follows the visible outline, so “outline68” is the fair one on turned heads.",
+        "angles": (
+            "The given angles come from a rigid fit of a detector's mean face and are rough. “within ±99°”: faces none "
+            "of whose given angles is beyond."
+        ),
+    },
+    "aflw2000": {
+        "kind": "faces in AFLW2000-3D's format",
+        "jaw": "The given jaw is a 3D contour, so “all68” is the figure that others state.",
+        "angles": (
+            "Angles are read from the predicted rotation in AFLW2000-3D's own convention, "
+            "R_x(pitch)·R_y(yaw)·R_z(roll) with yaw > 0 to the image's left. “within ±99°” leaves out faces with a "
+            "given angle beyond, as is usual."
+        ),
+    },
+}
 CROPS = {
     "landmarks": "from the bounding box of the given 68 landmarks, as a box drawn brow to chin",
     "mtcnn": "from MTCNN's box that overlaps the face most; where it finds none, from the landmarks",
 }
+ANGLES = ("yaw", "pitch", "roll")
 YAW_BINS = (0.0, 30.0, 60.0, 90.0)
 
 
@@ -27,7 +54,7 @@ class LandmarkEvaluationConfig:
     """Which photographs.
 
     Attributes:
-      photos: folder as `pipelines.landmark_photos` reads it.
+      photos: folder as `pipelines.landmark_photos` or `pipelines.aflw2000` reads it.
       crop: "landmarks" or "mtcnn", see `CROPS`.
       limit: use only so many, spread over the validation set; 0 for all.
       batch: crops at a time.
@@ -48,11 +75,14 @@ def landmark_squares(points68: np.ndarray) -> np.ndarray:
 
 
 def read_rgb(path) -> np.ndarray:
-    """An image file as `[H, W, 3]` uint8 RGB."""
-    from PIL import Image
+    """An image file as `[H, W, 3]` uint8 RGB.
 
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    Raises:
+      InputError: it can't be read or is no picture; a `ValueError`.
+    """
+    from tfface.images import load_image
+
+    return load_image(path)
 
 
 def grey_crop(rgb: np.ndarray, square, size: int) -> np.ndarray:
@@ -115,36 +145,101 @@ def _row(name: str, errors: dict[str, np.ndarray], rows: np.ndarray) -> dict:
     return {"name": name, "faces": int(rows.sum())} | means | tail | {"beyond_15": int((worst > 0.15).sum())}
 
 
+def _mean_of_bins(bins: list[dict]) -> dict:
+    """Each bin that has faces counts the same, as papers on AFLW2000-3D report it."""
+    filled = [row for row in bins if row["faces"]]
+    names = [name for name in filled[0] if name.endswith("68_percent") or name.endswith("51_percent")] if filled else []
+    return {"name": "mean of bins", "faces": sum(row["faces"] for row in filled)} | {
+        name: float(np.mean([row[name] for row in filled])) for name in names
+    }
+
+
+def our_angles(r: np.ndarray) -> np.ndarray:
+    """Yaw, pitch, roll `[N, 3]` in degrees of r `[N, 290]`, as `Face.euler_degrees` has them."""
+    return np.degrees(np.asarray(r, np.float64)[:, [285, 284, 286]] * [1.0, -1.0, -1.0])
+
+
+def aflw_angles(r: np.ndarray) -> np.ndarray:
+    """Yaw, pitch, roll `[N, 3]` in degrees of r `[N, 290]` in AFLW2000-3D's convention."""
+    return aflw2000.angles(rotation_matrix(r[:, 284:287]).numpy().astype(np.float64))
+
+
+ANGLES_OF = {"photos": our_angles, "aflw2000": aflw_angles}
+
+
+def pose_rows(given: np.ndarray, found: np.ndarray) -> list[dict]:
+    """MAE and bias of found yaw, pitch, roll `[N, 3]` against given ones, in degrees: all faces, then within ±99°."""
+    difference = (found - given + 180.0) % 360.0 - 180.0
+    usual = (np.abs(given) <= aflw2000.USUAL_LIMIT).all(axis=1)
+    rows = []
+    for name, chosen in (("head pose, all", np.ones(len(given), bool)), ("head pose, within ±99°", usual)):
+        row = {"name": name, "faces": int(chosen.sum())}
+        if chosen.any():
+            mae, bias = np.abs(difference[chosen]).mean(0), difference[chosen].mean(0)
+            row |= {f"{angle}_mae_deg": float(mae[i]) for i, angle in enumerate(ANGLES)}
+            row["mean_mae_deg"] = float(mae.mean())
+            row |= {f"{angle}_bias_deg": float(bias[i]) for i, angle in enumerate(ANGLES)}
+        rows.append(row)
+    return rows
+
+
+def read_folder(folder):
+    """The faces to measure, and which of `KINDS` they are.
+
+    Raises:
+      FileNotFoundError: the folder or a file in it is missing.
+      ValueError: it is in neither format, or a file is damaged.
+    """
+    if aflw2000.is_folder(folder):
+        return aflw2000.load(folder), "aflw2000"
+    if not (Path(folder) / "landmarks.npz").is_file():
+        raise FileNotFoundError(
+            f"expected a folder of photographs with landmarks.npz, or one in AFLW2000-3D's format (NAME.jpg and "
+            f"NAME.mat), received {str(folder)!r}. Name another one with --photos."
+        )
+    photos = landmark_photos.load(folder)
+    return photos.take(~photos.train), "photos"
+
+
 def run(networks, config: LandmarkEvaluationConfig) -> dict:
-    """Measures the validation photographs of a folder.
+    """Measures the validation photographs of a folder, or every face of one in AFLW2000-3D's format.
 
     Args:
       networks: has `face_model` and `coarse`.
       config: see `LandmarkEvaluationConfig`.
 
     Returns:
-      {"protocol": str, "faces": int, "rows": [...], "worst": image numbers}: rows over all, per yaw bin and source.
+      {"protocol": str, "faces": int, "rows": [...], "worst": names, "more": [head pose]}: rows over all, per yaw bin,
+      their mean, and per source.
 
     Raises:
-      FileNotFoundError: the folder is missing.
-      ValueError: an unknown crop.
+      FileNotFoundError: the folder or a file in it is missing.
+      ValueError: an unknown crop, a damaged file, or no face to measure.
     """
-    from tfface.pipelines import landmark_photos
-
     if config.crop not in CROPS:
         raise ValueError(f"expected crop to be one of {', '.join(CROPS)}, received {config.crop!r}")
-    photos = landmark_photos.load(config.photos)
-    photos = photos.take(~photos.train)
+    photos, kind = read_folder(config.photos)
+    if not len(photos.number):
+        raise ValueError(f"expected validation photographs in {config.photos}, received none: val.txt is empty")
     if config.limit:
         photos = photos.take(np.unique(np.linspace(0, len(photos.number) - 1, config.limit).astype(int)))
     squares, r = predict(networks, photos, config)
     errors = score(networks.face_model, squares, r, photos.points68)
     yaw = np.abs(photos.euler[:, 0])
     everyone = np.ones(len(yaw), bool)
-    rows = [_row("all", errors, everyone)]
-    for low, high in zip(YAW_BINS[:-1], YAW_BINS[1:], strict=True):
-        rows.append(_row(f"yaw {low:.0f}–{high:.0f}°", errors, (yaw >= low) & (yaw < high)))
+    bins = [
+        _row(f"yaw {low:.0f}–{high:.0f}°", errors, (yaw >= low) & (yaw < high))
+        for low, high in zip(YAW_BINS[:-1], YAW_BINS[1:], strict=True)
+    ]
+    rows = [_row("all", errors, everyone), *bins, _mean_of_bins(bins)]
     rows += [_row(str(source), errors, photos.source == source) for source in np.unique(photos.source)]
     worst = photos.number[np.argsort(-errors["all68"])[:10]].tolist()
-    protocol = PROTOCOL.format(faces=len(yaw), folder=config.photos, crop=CROPS[config.crop])
-    return {"protocol": protocol, "faces": len(yaw), "rows": rows, "worst": worst}
+    words = KINDS[kind] | {"faces": len(yaw), "folder": config.photos, "crop": CROPS[config.crop]}
+    pose = {"protocol": POSE_PROTOCOL.format(**words), "rows": pose_rows(photos.euler, ANGLES_OF[kind](r))}
+    return {
+        "protocol": PROTOCOL.format(**words),
+        "faces": len(yaw),
+        "rows": rows,
+        "worst": worst,
+        "more": [pose],
+    }

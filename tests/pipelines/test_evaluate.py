@@ -1,5 +1,6 @@
 """The protocols of evaluation, on networks that know the answer and on ones that don't."""
 
+import argparse
 import json
 import types
 
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfface.errors import InputError
 from tfface.morphable import fitting
 from tfface.morphable.correspondences import landmark_correspondences
 from tfface.morphable.model import MorphableModel
@@ -45,11 +47,25 @@ def test_synthetic_errors_vanish_for_the_truth(model):
     world = SyntheticConfig(size=100, batch=2)
     truth = [batch["r"] for batch in synthetic_dataset(model, world, seed=settings.seed).take(2)]
     networks = types.SimpleNamespace(face_model=model, coarse=Known(tf.concat(truth, 0)))
-    floor, halved, perfect = evaluate_synthetic.run(networks, settings)["rows"]
+    report = evaluate_synthetic.run(networks, settings)
+    floor, halved, perfect = report["rows"]
     assert perfect["name"] == "pass 2"
-    for name in ("depth_mean_mm", "vertex_mm", "yaw_deg"):
-        assert perfect[name] < 1e-3 < halved[name]
-    assert floor["yaw_deg"] < 1e-4 and floor["depth_mean_mm"] > 0.5
+    for name in ("depth_mean_mm", "depth_of_floor_percent", "vertex_mm"):
+        assert perfect[name] < 1e-2 < halved[name]
+    assert floor["depth_mean_mm"] > 0.5 and floor["depth_of_floor_percent"] == 100.0
+    expected = 100.0 * halved["depth_mean_mm"] / floor["depth_mean_mm"]
+    assert halved["depth_of_floor_percent"] == pytest.approx(expected)
+    floor, halved, perfect = report["more"][0]["rows"]
+    assert floor["yaw_deg"] < 1e-4 and perfect["yaw_deg"] < 1e-3 < halved["yaw_deg"]
+
+
+def test_pose_errors_without_a_face_in_range_do_not_exist(model):
+    settings = evaluate_synthetic.SyntheticEvaluationConfig(faces=2, batch=2, yaw_limit=0.0)
+    networks = types.SimpleNamespace(face_model=model, coarse=Known(tf.zeros([2, 290])))
+    report = evaluate_synthetic.run(networks, settings)
+    pose = report["more"][0]
+    assert "the 0 faces within ±0°" in pose["protocol"]
+    assert pose["rows"][0]["yaw_within_deg"] is None and pose["rows"][1]["yaw_deg"] > 0.0
 
 
 def test_depth_error_ignores_a_shift_along_z(model):
@@ -107,10 +123,14 @@ def test_landmarks_of_the_right_answer(model, photos, tmp_path):
     assert rows["all"]["faces"] == PHOTOS and rows["all"]["outline68_percent"] < 0.1
     assert rows["yaw 0–30°"]["faces"] == 2 and rows["yaw 30–60°"]["faces"] == 2
     assert rows["yaw 60–90°"] == {"name": "yaw 60–90°", "faces": 0}
+    means = [rows[name]["all68_percent"] for name in ("yaw 0–30°", "yaw 30–60°")]
+    assert rows["mean of bins"]["all68_percent"] == pytest.approx(np.mean(means))
     # On turned heads the 3D jaw is not the outline.
     assert rows["yaw 30–60°"]["all68_percent"] > rows["yaw 30–60°"]["outline68_percent"]
     assert rows["all"]["inner51_percent"] < 0.1
-    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["faces"] == PHOTOS
+    assert report["more"][0]["rows"][0]["mean_mae_deg"] < 1e-2
+    written = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert written["faces"] == PHOTOS and written["more"][0]["rows"][1]["faces"] == PHOTOS
 
 
 def test_a_shifted_answer_costs_its_shift(model, photos):
@@ -131,6 +151,25 @@ def test_tables_print(model, photos, capsys):
     evaluate.show(evaluate.run(evaluate.EvaluateConfig("landmarks", photos=str(folder)), networks))
     printed = capsys.readouterr().out
     assert "NME" in printed and "30–60" in printed
+
+
+def test_figures_that_do_not_exist_are_null(model, photos, tmp_path, monkeypatch, capsys):
+    """JSON has no NaN, and a table says –."""
+    report = {"protocol": "p", "faces": 0, "rows": [{"name": "a", "x": float("nan")}], "more": [{"y": (1.0, np.inf)}]}
+    monkeypatch.setitem(evaluate._MEASURE, "synthetic", lambda networks, config: report)
+    found = evaluate.run(evaluate.EvaluateConfig(json=str(tmp_path / "new" / "r.json")), networks=object())
+    assert found["rows"][0]["x"] is None and found["more"][0]["y"] == [1.0, None]
+    assert json.loads((tmp_path / "new" / "r.json").read_text(encoding="utf-8")) == found
+    evaluate.show({**found, "more": []})
+    assert "–" in capsys.readouterr().out
+
+
+def test_pose_errors_wrap_and_leave_out_what_is_usual():
+    given, found = np.array([[0.0, 0, 179], [10, 0, 0]]), np.array([[1.0, 0, -179], [10, -3, 0]])
+    everyone, usual = evaluate_landmarks.pose_rows(given, found)
+    assert everyone["roll_mae_deg"] == pytest.approx(1.0) and everyone["roll_bias_deg"] == pytest.approx(1.0)
+    assert usual["faces"] == 1 and usual["pitch_bias_deg"] == pytest.approx(-3.0)
+    assert evaluate_landmarks.pose_rows(given[:1], found[:1])[1] == {"name": "head pose, within ±99°", "faces": 0}
 
 
 def test_contact_sheet_of_networks(model, photos, tmp_path):
@@ -154,11 +193,28 @@ def test_contact_sheet_of_a_reconstructor(photos, tmp_path):
         assert sheet.size == (2 * 6 * 64, 64)
 
 
+def test_the_command_knows_every_protocol():
+    from tfface.commands import evaluate as command
+
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    assert command.PROTOCOLS == evaluate.PROTOCOLS == tuple(evaluate._MEASURE)
+    given = parser.parse_args(["detail", "--sizes", "200", "400"])
+    assert given.sizes == [200, 400] and given.crop is None
+    with pytest.raises(InputError, match="--faces of at least 1, .* received -1"):
+        command.run(parser.parse_args(["synthetic", "--faces", "-1"]))
+    with pytest.raises(InputError, match="expected a folder of photographs with depth maps"):
+        command.run(parser.parse_args(["depth"]))
+
+
 def test_refuses_in_words(photos, tmp_path, capsys):
-    with pytest.raises(ValueError, match="expected a protocol of synthetic, landmarks, received 'depths'"):
+    with pytest.raises(ValueError, match="expected a protocol of synthetic, landmarks, .*, received 'depths'"):
         evaluate.run(evaluate.EvaluateConfig("depths"), networks=object())
-    with pytest.raises(ValueError, match="expected a folder of photographs"):
-        evaluate.run(evaluate.EvaluateConfig("landmarks"), networks=object())
+    for protocol in ("landmarks", "depth", "normals"):
+        with pytest.raises(ValueError, match=f"expected a folder of photographs .* protocol {protocol}"):
+            evaluate.run(evaluate.EvaluateConfig(protocol), networks=object())
+    with pytest.raises(FileNotFoundError, match="AFLW2000-3D's format .*nowhere"):
+        evaluate_landmarks.read_folder(tmp_path / "nowhere")
     assert contact_sheet.main(["--photos", str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err
     with pytest.raises(ValueError, match="expected crop to be one of"):

@@ -1,21 +1,36 @@
-"""Measures a trained model: `synthetic` is the depth error of the paper's Table 1 on held-out faces, `landmarks` the
-normalised mean error of 68 landmarks on photographs."""
+"""Measures a trained model. `synthetic`: depth, vertices and pose on held-out renders, pass by pass. `landmarks`: the
+normalised mean error of 68 landmarks and the head pose on photographs (also in AFLW2000-3D's format). `depth` and
+`normals`: photographs with measured shape. `detail`: renders with true wrinkles, painted marks, and the shading of
+photographs. docs/evaluation.md has every protocol in words."""
 
 import argparse
 
 from tfface.errors import InputError
 
-HELP = "measure a trained model: depth, pose and landmark errors"
+HELP = "measure a trained model: depth, pose, landmarks, normals and detail"
+PROTOCOLS = ("synthetic", "landmarks", "depth", "normals", "detail")
 
 
 def configure(parser: argparse.ArgumentParser):
     """Adds the verb's arguments."""
-    parser.add_argument("protocol", nargs="?", choices=("synthetic", "landmarks"), default="synthetic")
+    parser.add_argument("protocol", nargs="?", choices=PROTOCOLS, default="synthetic")
     parser.add_argument("--model", metavar="DIR", help="folder of trained weights (default: the shipped ones)")
-    parser.add_argument("--photos", metavar="DIR", help="photographs with landmarks, for `landmarks`")
     parser.add_argument(
-        "--crop", choices=("landmarks", "mtcnn"), default="landmarks", help="where `landmarks` takes its crops from"
+        "--photos", metavar="DIR", help="photographs with what they are measured against; optional for `detail`"
     )
+    parser.add_argument(
+        "--crop",
+        choices=("landmarks", "mtcnn", "mask"),
+        help="what crops are cut by: `landmarks` (its default) or `mtcnn` for landmarks; `mtcnn` (their default) or "
+        "`mask` for depth and normals",
+    )
+    parser.add_argument(
+        "--axes",
+        default="right,up,near",
+        metavar="X,Y,Z",
+        help="where positive x, y, z of given normals point: right|left,up|down,near|far (default: %(default)s)",
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=[], metavar="PX", help="widths of crops for `detail`")
     parser.add_argument("--faces", type=int, default=0, metavar="N", help="how many (default: the protocol's own)")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
 
@@ -27,9 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
     import_tensorflow()
     from tfface.pipelines import evaluate
 
-    names = ("protocol", "model", "photos", "crop", "faces", "json")
+    if arguments.faces < 0:
+        raise InputError(f"expected --faces of at least 1, or 0 for the protocol's own, received {arguments.faces}")
+    names = ("protocol", "model", "photos", "crop", "axes", "faces", "json")
+    config = evaluate.EvaluateConfig(sizes=tuple(arguments.sizes), **{name: getattr(arguments, name) for name in names})
     try:
-        report = evaluate.run(evaluate.EvaluateConfig(**{name: getattr(arguments, name) for name in names}))
+        report = evaluate.run(config)
     except (FileNotFoundError, ValueError) as error:
         raise InputError(str(error)) from error
     evaluate.show(report)

@@ -1,0 +1,195 @@
+"""What FineNet adds, against the truth: normals and depth of held-out heads with wrinkles, coarse against fine."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from tfface.geometry.depth import slopes_from_depth
+from tfface.pipelines import evaluate_print_through, evaluate_shading
+from tfface.pipelines.evaluate_normals import angle_row, angular_errors, closer_percent
+from tfface.pipelines.synthetic_detail import SEED, DetailWorld, Picture, image_normals, smooth_depth
+from tfface.resampling import resample
+
+PROTOCOL = (
+    "{faces} synthetic heads, seeds from {seed}, which training does not use: the face model, rounded between its "
+    "vertices, with wrinkles, folds (0.1–1 mm) and pores (under 0.15 mm) from a generator of its own, and with "
+    "freckles, moles, brows, blush and stubble that are no shape; one to three random lights, some gloss, noise and "
+    "blur; yaw within ±45°. Rendered at {sizes} px. “true coarse”: FineNet starts from the depth of the true r "
+    "without detail; “CoarseNet”: from CoarseNet's answer to the picture. “smoothed”: that coarse depth averaged "
+    "over 2.4 mm, which takes out the creases between triangles and adds nothing; detail is what “fine” has beyond "
+    "it. Pixels: whole ones of skin (no eyes, lips, brows), 2 px from its edge, not seen edge-on, covered by both. "
+    "Normals: angle to the truth's in degrees, over all pixels; “closer”: by how much fine's mean is smaller than "
+    "coarse's; “heads closer”: heads whose own mean is smaller; “wrinkle”: the same over pixels with more than 0.08 "
+    "mm of relief. Rows “… enlarged to …”: what FineNet added at the smaller size, enlarged, on the larger size's "
+    "coarse depth, against the larger size's truth; that the larger size shows more means that its own row is better"
+    " than this one."
+)
+DEPTH_PROTOCOL = (
+    "The same heads and pixels. Depth: predicted − true in mm, the median of each head taken off, absolute; mean and"
+    " 90th percentile over all pixels. Detail correlation: of the slopes of fine − coarse with those of truth − "
+    "coarse (uncentred, −1…1); 0 for detail that has nothing to do with the truth."
+)
+DEFAULT_FACES = 48
+SMOOTH_MM = 2.4
+WRINKLE_MM = 0.08
+
+
+@dataclass(frozen=True)
+class DetailEvaluationConfig:
+    """What is measured.
+
+    Attributes:
+        photos: folder of photographs for the shading residual, see `evaluate_shading`; None leaves it out.
+        sizes: widths of the crops in px.
+        faces: heads; of print-through and of photographs also at most so many, unless it is 0.
+    """
+
+    photos: str | None = None
+    sizes: tuple[int, ...] = (200, 400)
+    faces: int = 0
+
+    def __post_init__(self):
+        if not self.sizes or min(self.sizes) < 32:
+            raise ValueError(f"expected sizes of at least 32 px, received {self.sizes}")
+        object.__setattr__(self, "sizes", tuple(sorted(set(self.sizes))))
+
+
+class Refiner:
+    """FineNet on single pictures.
+
+    Args:
+      networks: has `face_model`, `coarse` and `fine`.
+      world: what draws the heads; the evaluation's own if None.
+    """
+
+    def __init__(self, networks, world: DetailWorld | None = None):
+        self.networks = networks
+        self.world = world or DetailWorld(networks.face_model)
+
+    def fine(self, image: np.ndarray, depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Refined depth `[S, S]` px of grey `[S, S]`, coarse depth and mask."""
+        inputs = {"image": image, "depth": depth, "mask": mask}
+        batch = {name: tf.constant(value[None, :, :, None], tf.float32) for name, value in inputs.items()}
+        return np.asarray(self.networks.fine(batch, training=False), np.float32)[0, ..., 0]
+
+    def coarse(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """CoarseNet's depth and mask `[S, S]` of grey `[S, S]`."""
+        size, its_size = len(image), self.networks.coarse.config.size
+        small = image if size == its_size else resample(image, 0.0, 0.0, size / its_size, its_size, its_size)
+        r = np.asarray(self.networks.coarse(tf.constant(small[None, :, :, None]), training=False))[0]
+        return self.world.coarse(r, size)
+
+
+class _Errors:
+    """What one row collects over the heads."""
+
+    def __init__(self):
+        self.angles, self.on_wrinkles, self.depth, self.product, self.power = [], [], [], [], []
+
+    def add(self, picture: Picture, depth: np.ndarray, mask: np.ndarray, coarse: np.ndarray) -> None:
+        """Compares a depth map with a picture's truth on the skin that both cover."""
+        valid = picture.skin & (mask > 0)
+        normals = image_normals(depth, mask)
+        self.angles.append(angular_errors(normals, picture.normals, valid))
+        wrinkled = valid & (np.abs(picture.relief) > WRINKLE_MM)
+        self.on_wrinkles.append(angular_errors(normals, picture.normals, wrinkled))
+        difference = (depth - picture.depth)[valid] / picture.px_per_mm
+        self.depth.append(np.abs(difference - np.median(difference)) if difference.size else difference)
+        added, missing = (_slopes(x - coarse, valid) for x in (depth, picture.depth))
+        self.product.append(float((added * missing).sum()))
+        self.power.append((float((added**2).sum()), float((missing**2).sum())))
+
+    def row(self, name: str, coarse: "_Errors | None" = None) -> dict:
+        """The angles, and how much closer they are than the coarse ones."""
+        row, wrinkles = angle_row(name, self.angles), np.concatenate(self.on_wrinkles)
+        if wrinkles.size:
+            row["wrinkle_mean_deg"] = float(wrinkles.mean())
+        if coarse is not None:
+            row["closer_percent"] = closer_percent(angle_row("", coarse.angles), row)
+            pairs = zip(self.angles, coarse.angles, strict=True)
+            row["heads_closer"] = sum(bool(a.size and a.mean() < b.mean()) for a, b in pairs)
+            before = np.concatenate(coarse.on_wrinkles)
+            if wrinkles.size and before.mean() > 0:
+                row["wrinkle_closer_percent"] = 100.0 * float(1.0 - wrinkles.mean() / before.mean())
+        return row
+
+    def depth_row(self, name: str) -> dict:
+        pixels = np.concatenate(self.depth)
+        added, missing = np.sum(self.power, axis=0)
+        row = {"name": name, "pixels": int(pixels.size)}
+        if not pixels.size:
+            return row
+        return row | {
+            "depth_mean_mm": float(pixels.mean()),
+            "depth_90_mm": float(np.percentile(pixels, 90)),
+            "detail_correlation": sum(self.product) / float(np.sqrt(added * missing)) if added * missing else None,
+        }
+
+
+def _slopes(depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`[H, W, 2]`, zero off the mask."""
+    batch = (np.asarray(x, np.float32)[None, :, :, None] for x in (depth, mask))
+    return slopes_from_depth(*batch)[0].numpy() * mask[..., None]
+
+
+def _measure(refiner: Refiner, head, sizes) -> dict[str, tuple]:
+    """{row name: (picture, depth, mask, coarse depth)} of one head; sizes ascend."""
+    found, added = {}, {}
+    for size in sizes:
+        picture = refiner.world.render(head, size)
+        starts = {"true coarse": (picture.coarse, picture.mask), "CoarseNet": refiner.coarse(picture.image)}
+        for start, (coarse, mask) in starts.items():
+            fine = refiner.fine(picture.image, coarse, mask)
+            found[f"{size} px, {start}: coarse"] = picture, coarse, mask, coarse
+            smoothed = smooth_depth(coarse, mask, SMOOTH_MM * picture.px_per_mm, picture.px_per_mm)
+            found[f"{size} px, {start}: smoothed"] = picture, smoothed, mask, coarse
+            found[f"{size} px, {start}: fine"] = picture, fine, mask, coarse
+        added[size] = found[f"{size} px, true coarse: fine"][1] - picture.coarse * picture.mask
+    for small in sizes[:-1]:
+        enlarged = resample(added[small], 0.0, 0.0, small / size, size, size) * (size / small)
+        name = f"{small} px, true coarse: fine, enlarged to {size}"
+        found[name] = picture, picture.coarse + enlarged, picture.mask, picture.coarse
+    return found
+
+
+def run(networks, config: DetailEvaluationConfig | None = None, world: DetailWorld | None = None) -> dict:
+    """Measures detail, print-through and, given photographs, the shading residual.
+
+    Args:
+        networks: has `face_model`, `coarse` and `fine`.
+        config: see `DetailEvaluationConfig`.
+        world: what draws the heads; the evaluation's own if None.
+
+    Returns:
+        {"protocol", "faces", "rows": [{"name", "faces", "mean_deg", …, "wrinkle_mean_deg",
+        "closer_percent", "heads_closer", "wrinkle_closer_percent"}], "more": [depth, print-through, shading residual]}.
+
+    Raises:
+        FileNotFoundError, ValueError: photographs are missing or damaged.
+    """
+    config = config or DetailEvaluationConfig()
+    # Photographs first: what is wrong with them should be said before minutes of rendering.
+    shading = []
+    if config.photos:
+        settings = evaluate_shading.ShadingEvaluationConfig(config.photos, config.sizes, config.faces)
+        shading = [evaluate_shading.run(networks, settings)]
+    refiner, errors = Refiner(networks, world), {}
+    faces = config.faces or DEFAULT_FACES
+    for index in range(faces):
+        for name, measured in _measure(refiner, refiner.world.head(index), config.sizes).items():
+            errors.setdefault(name, _Errors()).add(*measured)
+    rows = []
+    for name, found in errors.items():
+        # Enlarged detail lies on the largest coarse depth.
+        start = name.split(": ")[0] if "enlarged" not in name else f"{config.sizes[-1]} px, true coarse"
+        rows.append(found.row(name, None if name.endswith(": coarse") else errors[f"{start}: coarse"]))
+    sizes = ", ".join(map(str, config.sizes))
+    depth = {"protocol": DEPTH_PROTOCOL, "rows": [found.depth_row(name) for name, found in errors.items()]}
+    marks = evaluate_print_through.run(refiner, config.sizes, config.faces)
+    return {
+        "protocol": PROTOCOL.format(faces=faces, seed=SEED, sizes=sizes),
+        "faces": faces,
+        "rows": rows,
+        "more": [depth, marks, *shading],
+    }

@@ -1,0 +1,297 @@
+"""Heads with true wrinkles, folds and pores: pictures with the depth that they were shaded from.
+
+The face model's surface is rounded between its vertices (Phong tessellation, Boubekeur & Alexa 2008) and smoothed over
+about a millimetre, because the creases between its triangles are no shape of a face; then the relief of
+`pipelines.synthetic_skin`, in mm along the normal, is added to the depth. Surfaces are shaded at 800 px or more and
+averaged down, so that pores which no pixel resolves don't alias.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from scipy.ndimage import binary_erosion, gaussian_filter, zoom
+
+from tfface.geometry.depth import normals_from_depth
+from tfface.morphable.representation import CROP_MM
+from tfface.pipelines.sampling import SamplingConfig, sample_r
+from tfface.pipelines.synthetic_skin import Chart, random_marks, random_relief
+from tfface.rendering.feedback import FeedbackRenderer
+from tfface.rendering.visibility import coverage, interpolate
+
+FINE_PX = 800
+"""Least width at which surfaces are shaded, px: 0.3 mm a pixel."""
+SEED = 880_001
+"""Seeds of evaluation start here; training counts its own from 0."""
+POSES = SamplingConfig(yaw_degrees=45.0, pitch_degrees=20.0, roll_degrees=15.0)
+"""Poses in which most of the skin is seen."""
+_PHONG = 0.75
+_SMOOTH_MM = 1.2
+_STEEP = 0.3
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class Light:
+    """What shines on a head, in the frame of docs/conventions.md's image normals: x right, y down, z near.
+
+    Attributes:
+        ambient: the same from everywhere.
+        directions: `[L, 3]` unit vectors towards the lights.
+        strengths: `[L]`.
+        gloss: strength of the highlights.
+        shininess: exponent of the highlights.
+    """
+
+    ambient: float
+    directions: np.ndarray
+    strengths: np.ndarray
+    gloss: float = 0.0
+    shininess: float = 12.0
+
+    @property
+    def level(self) -> float:
+        """How much light falls on a face, about: what a camera is set by."""
+        return self.ambient + 0.6 * float(np.sum(self.strengths))
+
+    def shade(self, normals: np.ndarray, albedo: np.ndarray) -> np.ndarray:
+        """Radiance `[H, W]` of unit normals `[H, W, 3]` and reflectance `[H, W]`: Lambert and Blinn–Phong."""
+        radiance = albedo * self.ambient
+        for direction, strength in zip(self.directions, self.strengths, strict=True):
+            half = direction + [0.0, 0.0, 1.0]
+            half = half / max(np.linalg.norm(half), 1e-6)
+            radiance = radiance + strength * albedo * np.maximum(normals @ direction, 0.0)
+            radiance = radiance + strength * self.gloss * np.maximum(normals @ half, 0.0) ** self.shininess
+        return radiance
+
+
+FLAT = Light(0.8, np.zeros((0, 3)), np.zeros(0))
+"""The same light from everywhere: shape leaves no trace in the picture."""
+
+
+def random_light(rng: np.random.Generator) -> Light:
+    """One to three lights in front of and mostly above the face, some ambient light and some gloss."""
+    number = int(rng.integers(1, 4))
+    directions = rng.normal(size=(number, 3)) * [1.0, 0.6, 0.4] + [0.0, -0.5, 0.8]
+    directions[:, 2] = np.abs(directions[:, 2])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    strengths = rng.uniform(0.6, 1.2, number) / number**0.5
+    return Light(rng.uniform(0.05, 0.3), directions, strengths, rng.uniform(0.0, 0.12), rng.uniform(6.0, 25.0))
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head, before it is rendered.
+
+    Attributes:
+        r: `[290]`.
+        albedo: `[V]`, linear reflectance 0…1, of the face model's subspace.
+        relief: chart map in mm; None for smooth skin.
+        marks: chart map that multiplies reflectance; None for none.
+        light: see `Light`.
+          noise: standard deviation of the sensor's noise, in grey levels of 1.
+        blur: standard deviation of the lens's blur in mm at the face.
+        seed: of background and noise.
+    """
+
+    r: np.ndarray
+    albedo: np.ndarray
+    relief: np.ndarray | None
+    marks: np.ndarray | None
+    light: Light
+    exposure: float = 0.25
+    noise: float = 0.0
+    blur: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rendered head.
+
+    Attributes:
+        image: `[S, S]` float32 grey in 0…1, as networks see it.
+        depth: `[S, S]` float32 px, the true surface with its detail; 0 off the mask.
+        normals: `[S, S, 3]` float32, of `depth`.
+        coarse: `[S, S]` float32 px, the face model alone, as the product renders it.
+        mask: `[S, S]` float32, 1 where the face model is seen.
+        skin: `[S, S]` bool, where detail is measured: whole pixels of skin, 2 px from its edge, not seen edge-on.
+        relief: `[S, S]` float32 mm, what was added along the normals.
+        marks: `[S, S]` float32, what reflectance was multiplied by.
+        px_per_mm: scale.
+    """
+
+    image: np.ndarray
+    depth: np.ndarray
+    normals: np.ndarray
+    coarse: np.ndarray
+    mask: np.ndarray
+    skin: np.ndarray
+    relief: np.ndarray
+    marks: np.ndarray
+    px_per_mm: float
+
+
+class DetailWorld:
+    """Draws heads and renders them at any size.
+
+    Args:
+      model: a `MorphableModel`.
+      fine_px: least width at which surfaces are shaded, px.
+    """
+
+    def __init__(self, model, fine_px: int = FINE_PX):
+        self.model, self.fine_px = model, fine_px
+        self.chart = Chart(model)
+        self.skin = np.asarray(model.region_mask("skin"), np.float32)
+        self.albedo_mean = model.albedo_mean @ _LUMA
+        self.albedo_basis = np.einsum("vck,c->vk", model.albedo_basis, _LUMA)
+        self._renderers = {}
+        self._kept = (None, None)
+
+    def head(self, index: int, poses: SamplingConfig = POSES) -> Head:
+        """Held-out head number `index`: the same number draws the same head."""
+        rng = np.random.default_rng([SEED, index])
+        r = sample_r(self.model, 1, tf.constant([SEED, index], tf.int64), poses)[0].numpy()
+        weights = np.clip(rng.normal(size=self.albedo_basis.shape[1]), -1.5, 1.5)
+        albedo = np.clip((self.albedo_mean + self.albedo_basis @ weights) * rng.uniform(0.8, 1.2), 0.02, 0.9)
+        return Head(
+            r=r,
+            albedo=albedo.astype(np.float32),
+            relief=random_relief(self.chart, rng.uniform(0.25, 1.0), rng),
+            marks=random_marks(self.chart, rng),
+            light=random_light(rng),
+            exposure=rng.uniform(0.12, 0.4),
+            noise=rng.uniform(0.0, 0.012),
+            blur=rng.uniform(0.0, 0.6),
+            seed=index,
+        )
+
+    def render(self, head: Head, size: int) -> Picture:
+        """The head in a crop of `size`×`size` px.
+
+        Raises:
+          ValueError: the size is below 32 px.
+        """
+        if size < 32:
+            raise ValueError(f"expected a size of at least 32 px, received {size}")
+        times = max(-(-self.fine_px // size), 1)
+        surface = self._surface(head, size * times)
+        true = _shrink(surface["depth"] * surface["mask"], times) / times
+        coarse, mask = self.coarse(head.r, size)
+        whole = _shrink(surface["mask"], times) > 0.999
+        # Depth that jumps within a pixel, as where the nose hides a cheek, has no slope there.
+        spread = _shrink(surface["depth"] ** 2, times) - _shrink(surface["depth"], times) ** 2
+        smooth = spread < (1.5 * times) ** 2
+        skin = (_shrink(surface["skin"], times) > 0.999) & (_shrink(surface["facing"], times) > _STEEP)
+        true_mask = (mask > 0) & whole
+        normals = image_normals(true, true_mask)
+        return Picture(
+            image=self._photograph(head, surface, size, times),
+            depth=true.astype(np.float32) * true_mask,
+            normals=normals,
+            coarse=coarse,
+            mask=mask,
+            skin=binary_erosion(skin & true_mask & smooth, iterations=2),
+            relief=_shrink(surface["relief"], times),
+            marks=_shrink(surface["marks"], times),
+            px_per_mm=surface["scale"] / times,
+        )
+
+    def _renderer(self, size):
+        return self._renderers.setdefault(size, FeedbackRenderer(self.model, size))
+
+    def coarse(self, r: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Depth in px and 0/1 mask `[size, size]` of r `[290]`, as the product renders them."""
+        vertices, _, visibility = self._renderer(size).geometry(tf.constant(r[None], tf.float32))
+        depth = interpolate(visibility, self.model.triangles, vertices[..., 2:])
+        return depth[0, ..., 0].numpy(), coverage(visibility)[0, ..., 0].numpy()
+
+    def _surface(self, head, size) -> dict[str, np.ndarray]:
+        """Everything that shading needs, `[size, size]`: depth in px, relief, marks, albedo, skin, facing, mask."""
+        # Evaluation renders one head with many marks: its geometry is kept until another comes.
+        key = (head.r.tobytes(), head.albedo.tobytes(), size)
+        if self._kept[0] != key:
+            self._kept = key, self._smooth_surface(head, size)
+        surface = self._kept[1]
+        relief, marks = np.zeros_like(surface["mask"]), np.ones_like(surface["mask"])
+        if head.relief is not None:
+            # Fades where the surface is seen edge-on, and a depth map can't hold it.
+            fade = np.clip((surface["facing"] - 0.2) / 0.2, 0.0, 1.0) * np.clip(surface["skin"] * 2.0 - 1.0, 0.0, 1.0)
+            relief = self.chart.sample(head.relief, surface["places"]) * fade
+        if head.marks is not None:
+            marks = np.where(surface["mask"] > 0, self.chart.sample(head.marks, surface["places"]), 1.0)
+        rise = relief * surface["scale"] / np.maximum(surface["facing"], 0.25)
+        return surface | {"depth": surface["depth"] + rise * surface["mask"], "relief": relief, "marks": marks}
+
+    def _smooth_surface(self, head, size) -> dict[str, np.ndarray]:
+        """The surface before relief and marks."""
+        vertices, normals, visibility = self._renderer(size).geometry(tf.constant(head.r[None], tf.float32))
+        # Image normals: y down.
+        normals = normals * tf.constant([1.0, -1.0, 1.0])
+        fixed = np.concatenate([self.chart.coordinates, head.albedo[:, None], self.skin[:, None]], axis=1)
+        values = tf.concat([vertices, normals, fixed[None]], axis=-1)
+        maps = interpolate(visibility, self.model.triangles, values)[0].numpy()
+        mask = (visibility.triangle[0].numpy() >= 0).astype(np.float32)
+        normal = maps[..., 3:6] / np.maximum(np.linalg.norm(maps[..., 3:6], axis=-1, keepdims=True), 1e-6)
+        facing = mask * normal[..., 2]
+        rounding = self._rounding(vertices[0].numpy(), normals[0].numpy(), visibility, maps[..., :3], normal)
+        scale = float(np.exp(head.r[289])) * size / CROP_MM
+        depth = mask * (maps[..., 2] + rounding / np.maximum(facing, 0.25))
+        return {
+            "depth": smooth_depth(depth, mask, _SMOOTH_MM * scale, 0.15 * scale),
+            "places": maps[..., 6:8],
+            "albedo": maps[..., 8],
+            "skin": mask * maps[..., 9],
+            "facing": facing,
+            "mask": mask,
+            "scale": scale,
+        }
+
+    def _rounding(self, vertices, normals, visibility, places, normal) -> np.ndarray:
+        """How far Phong tessellation lifts each pixel along its normal, `[size, size]` px."""
+        triangle, weights = visibility.triangle[0].numpy(), visibility.barycentric[0].numpy()
+        corners = np.asarray(self.model.triangles)[np.maximum(triangle, 0)]
+        lift = np.zeros(triangle.shape, np.float32)
+        for k in range(3):
+            corner, its_normal = vertices[corners[..., k]], normals[corners[..., k]]
+            drop = ((places - corner) * its_normal).sum(-1)
+            lift -= weights[..., k] * drop * (its_normal * normal).sum(-1)
+        return _PHONG * np.where(triangle >= 0, lift, 0.0)
+
+    def _photograph(self, head, surface, size, times) -> np.ndarray:
+        """The camera's picture `[size, size]`, display-referred."""
+        rng = np.random.default_rng([SEED, head.seed, 1])
+        normals = image_normals(surface["depth"], surface["mask"] > 0, max_step=4.0)
+        albedo = np.clip(surface["albedo"] * surface["marks"], 0.005, 1.0)
+        # The same for every mark and relief, so that only these change the picture.
+        mean = head.albedo[self.skin > 0.5].mean()
+        radiance = head.light.shade(normals, albedo) * head.exposure / (mean * head.light.level)
+        behind = zoom(rng.uniform(0.0, 0.8, (4, 4)), size * times / 4, order=1)[: size * times, : size * times]
+        radiance = np.where(surface["mask"] > 0, radiance, behind)
+        if head.blur:
+            radiance = gaussian_filter(radiance, head.blur * surface["scale"])
+        image = np.clip(_shrink(radiance, times), 1e-4, 1.0) ** (1.0 / 2.2)
+        image = image + rng.normal(0.0, 1.0, image.shape) * head.noise
+        return np.clip(image, 0.0, 1.0).astype(np.float32)
+
+
+def smooth_depth(depth: np.ndarray, mask: np.ndarray, sigma: float, limit: float) -> np.ndarray:
+    """Depth `[H, W]` averaged over `sigma` px inside its mask, but where that would move it by more than `limit` px."""
+    weight = np.maximum(gaussian_filter(mask, sigma), 1e-6)
+    change = gaussian_filter(depth * mask, sigma) / weight - depth
+    # At the rim the average is one-sided and would tilt the surface.
+    inside = np.clip(2.0 * weight - 1.0, 0.0, 1.0)
+    return depth + mask * inside * change * np.exp(-((change / limit) ** 2))
+
+
+def _shrink(values: np.ndarray, times: int) -> np.ndarray:
+    """Means over squares of `times`×`times` pixels."""
+    rows, columns = values.shape[0] // times, values.shape[1] // times
+    return values.reshape(rows, times, columns, times).mean((1, 3), dtype=np.float64).astype(np.float32)
+
+
+def image_normals(depth: np.ndarray, mask: np.ndarray, max_step: float | None = None) -> np.ndarray:
+    """Image normals `[H, W, 3]` of a depth map `[H, W]` in px; zero off the mask. See `geometry.depth`."""
+    batch = (np.asarray(x, np.float32)[None, :, :, None] for x in (depth, mask))
+    return normals_from_depth(*batch, max_step)[0].numpy()

@@ -1,0 +1,118 @@
+"""Heads with true wrinkles: the relief that is drawn is the relief that the depth has, and marks are none."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfface.morphable.model import MorphableModel
+from tfface.pipelines import synthetic_skin
+from tfface.pipelines.synthetic_detail import FLAT, DetailWorld, image_normals
+from tfface.pipelines.synthetic_skin import MM_PER_CELL, Groove
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def world():
+    return DetailWorld(MorphableModel.default(), fine_px=128)
+
+
+@pytest.fixture(scope="module")
+def head(world):
+    return world.head(3)
+
+
+def test_chart_unrolls_the_front_of_the_face(world):
+    chart, mean = world.chart, world.model.mean[world.model.landmarks]
+    eyes = [36, 39, 42, 45]
+    np.testing.assert_allclose(chart.landmarks[eyes], mean[eyes, :2], atol=2.5)
+    # Cheeks are unrolled: the jaw's ends lie farther apart along the skin than in a frontal picture.
+    assert np.ptp(chart.landmarks[[0, 16], 0]) > 1.3 * np.ptp(mean[[0, 16], 0])
+    u = np.arange(chart.shape[1])[None] + np.zeros((chart.shape[0], 1))
+    places = np.array([[3.3, 40.0], [-20.0, -55.55]])
+    np.testing.assert_allclose(chart.sample(u, places), chart.cell(places)[:, 0], atol=1e-4)
+    where, points = chart.window(np.array([-3.0, 10.0]), np.array([4.0, 12.0]))
+    assert points[0, 0, 0] <= -3.0 + MM_PER_CELL and points[-1, -1, 1] >= 12.0 - MM_PER_CELL
+    np.testing.assert_allclose(chart.sample(u, points), u[where], atol=1e-3)
+
+
+def test_a_groove_is_as_deep_and_wide_as_said(world):
+    relief = world.chart.blank()
+    groove = Groove(np.array([-20.0, 0.0]), np.array([20.0, 0.0]), bow=0.0, depth=0.5, width=1.5, waver=0.0)
+    synthetic_skin.draw_groove(world.chart, relief, groove, np.random.default_rng(0))
+    v = np.linspace(-10, 10, 401)
+    across = world.chart.sample(relief, np.stack([np.zeros(401), v], -1))
+    assert abs(v[across.argmin()]) < 0.2 and -0.55 < across.min() < -0.25
+    edge = np.abs(v[across < across.min() / 3]).max()
+    assert edge == pytest.approx(1.3, abs=0.35)
+    # The skin beside it is pushed up, and farther away untouched.
+    assert 0.02 < across.max() < 0.2 and abs(across[0]) < 1e-3
+    assert np.abs(world.chart.sample(relief, np.array([[-21.0, 0.0], [21.0, 0.0]]))).max() < 1e-3
+
+
+def test_relief_has_the_size_of_skin(world):
+    rng = np.random.default_rng(1)
+    old, young = (synthetic_skin.wrinkles(world.chart, severity, rng) for severity in (1.0, 0.2))
+    assert -1.5 < old.min() < -0.3 and 0.2 < old.max() < 1.5
+    assert old.std() > 2 * young.std()
+    pores = synthetic_skin.pores(world.chart, 0.1, rng)
+    assert -0.35 < pores.min() and 0.01 < pores.std() < 0.08
+
+
+def test_the_same_number_draws_the_same_head(world, head):
+    again, other = world.head(3), world.head(4)
+    np.testing.assert_array_equal(head.relief, again.relief)
+    np.testing.assert_array_equal(world.render(head, SIZE).image, world.render(again, SIZE).image)
+    assert not np.array_equal(head.r, other.r) and not np.array_equal(head.marks, other.marks)
+
+
+def test_relief_lifts_the_surface_along_its_normal(world, head):
+    raised = dataclasses.replace(head, relief=np.full(world.chart.shape, 1.0, np.float32))
+    before, after = (world.render(one, SIZE) for one in (dataclasses.replace(head, relief=None), raised))
+    skin = before.skin & after.skin
+    assert skin.sum() > 300
+    along = ((after.depth - before.depth) * before.normals[..., 2] / before.px_per_mm)[skin]
+    assert np.median(along) == pytest.approx(1.0, abs=0.02)
+    # Less only where skin is seen nearly edge-on.
+    assert np.median(after.relief[skin]) == 1.0 and after.relief.max() == 1.0
+
+
+def test_the_smooth_truth_is_the_coarse_surface_without_its_creases(world, head):
+    picture = world.render(dataclasses.replace(head, relief=None), 128)
+    difference = (picture.depth - picture.coarse)[picture.skin] / picture.px_per_mm
+    assert np.abs(difference - np.median(difference)).mean() < 0.5
+    coarse = image_normals(picture.coarse, picture.mask)
+    cosine = (coarse * picture.normals).sum(-1)[picture.skin]
+    assert 0.5 < np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean() < 8.0
+
+
+def test_flat_light_hides_relief_and_marks_are_none(world, head):
+    flat = dataclasses.replace(head, light=FLAT, noise=0.0, blur=0.0)
+    smooth, rough = (world.render(dataclasses.replace(flat, relief=r), SIZE) for r in (None, head.relief))
+    np.testing.assert_allclose(smooth.image, rough.image, atol=1e-6)
+    assert np.abs(smooth.depth - rough.depth)[smooth.skin].max() > 0.01
+    unpainted = world.render(dataclasses.replace(flat, relief=None, marks=None), SIZE)
+    np.testing.assert_array_equal(smooth.depth, unpainted.depth)
+    np.testing.assert_array_equal(smooth.normals, unpainted.normals)
+    assert np.abs(smooth.image - unpainted.image)[smooth.skin].max() > 0.02
+
+
+def test_pictures_of_any_size(world, head):
+    for size in (50, 101):
+        picture = world.render(head, size)
+        assert picture.image.shape == picture.skin.shape == (size, size)
+        assert 0.0 <= picture.image.min() < picture.image.max() <= 1.0
+        assert picture.skin.any() and not picture.skin[picture.mask == 0].any()
+    with pytest.raises(ValueError, match="at least 32 px, received 8"):
+        world.render(head, 8)
+
+
+def test_painted_marks_lie_on_the_face(world):
+    rng, chart = np.random.default_rng(0), world.chart
+    for ink in (synthetic_skin.brows(chart, rng), synthetic_skin.moles(chart, rng), synthetic_skin.text(chart)):
+        assert 0.5 < ink.max() <= 1.01 and ink.min() >= 0.0
+        row, column = np.nonzero(ink > 0.5)
+        places = (np.stack([column, row], -1) + 0.5) * MM_PER_CELL + synthetic_skin._LOW
+        low, high = chart.landmarks.min(0), chart.landmarks.max(0) + [0.0, 30.0]
+        assert (places >= low).all() and (places <= high).all()
