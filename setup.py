@@ -18,6 +18,7 @@ def requirements(name: str) -> list[str]:
 EXTRAS = {
     # ONNX files, and the runtimes that check what was written.
     "export": ["tf2onnx>=1.17,<1.18", "onnx>=1.23,<1.24", "onnxruntime>=1.23,<1.33", "ai-edge-litert>=2.3,<2.4"],
+    "notebooks": ["notebook>=7,<8", "ipywidgets>=8,<9"],
     "serve": ["starlette>=0.47,<2", "uvicorn>=0.54,<0.60", "orjson>=3.13,<4"],
 }
 
