@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfface.geometry.mesh import normalize
+from tfface.morphable.representation import interpolate as interpolate_r
+from tfface.networks.coarse_net import network_input
 from tfface.pipelines.sampling import SamplingConfig, sample_r, seeds
 from tfface.rendering.feedback import FeedbackRenderer
 from tfface.rendering.shading import directional, specular
@@ -193,3 +195,21 @@ def synthetic_dataset(model, config: SyntheticConfig | None = None, seed: int = 
         num_parallel_calls=2,
         deterministic=True,
     )
+
+
+def training_dataset(model, config: SyntheticConfig | None = None, seed: int = 0) -> tf.data.Dataset:
+    """What the paper trains CoarseNet on, for `fit` of `build_coarse_net`'s network: endless (input, r).
+
+    Each face is drawn with an estimate r_t between it and another one (3); the input `[B, size, size, 7]` is the image
+    masked by r_t with its PNCC and normals, r `[B, 290]` the truth. Element i depends on `seed` and i alone.
+    """
+    config = config or SyntheticConfig()
+    renderer = FeedbackRenderer(model, config.size)
+
+    def sample(index, face):
+        other, mix = seeds(tf.stack([tf.constant(seed + 1, tf.int64), index]), 2)
+        beta = _uniform([config.batch, 1], mix)
+        r_t = interpolate_r(face["r"], sample_r(model, config.batch, other, config.sampling), beta)
+        return network_input(face["image"], renderer(r_t)), face["r"]
+
+    return synthetic_dataset(model, config, seed).enumerate().map(sample, num_parallel_calls=2, deterministic=True)

@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tfface.morphable.representation import vertices_image
+from tfface.networks.coarse_net import CoarseNetConfig, build_coarse_net
 from tfface.pipelines.sampling import SamplingConfig
-from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld, occlude, synthetic_dataset
+from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld, occlude, synthetic_dataset, training_dataset
 
 SMALL = SyntheticConfig(size=64, batch=4)
 
@@ -45,6 +46,21 @@ def test_occluders_cover_some_pictures_and_leave_the_others(model):
     image = tf.fill([64, 32, 32, 1], 0.5)
     covered = np.abs(occlude(image, tf.constant([0, 1], tf.int64)).numpy() - 0.5).max(axis=(1, 2, 3)) > 0.02
     assert 0.2 < covered.mean() < 0.8
+
+
+def test_training_dataset_feeds_fit_and_repeats_itself(model):
+    first, second = (next(iter(training_dataset(model, SMALL, seed=4))) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    x, r = (value.numpy() for value in first)
+    assert x.shape == (SMALL.batch, SMALL.size, SMALL.size, 7) and r.shape == (SMALL.batch, 290)
+    # The picture shows only where the estimate is, which also has its PNCC there.
+    off = x[..., 1:4].max(-1) == 0
+    assert off.any() and np.all(x[..., 0][off] == 0)
+    network = build_coarse_net(CoarseNetConfig(size=SMALL.size, widths=(8,), blocks=(1,), stem=8))
+    network.compile("adam", "mse", jit_compile=False)
+    history = network.fit(training_dataset(model, SMALL), steps_per_epoch=2, verbose=0).history
+    assert np.isfinite(history["loss"][0])
 
 
 @pytest.mark.parametrize("order", [1, 2])
