@@ -18,6 +18,8 @@ import numpy as np
 from rich.progress import track
 
 from tfface.errors import InputError
+from tfface.losses.lighting import harmonics
+from tfface.meshes.appearance import to_linear
 from tfface.morphable.default_labels import painted_albedo
 from tfface.morphable.model import MorphableModel
 from tfface.output import write_files
@@ -35,24 +37,13 @@ MAX_YAW = 35.0
 """Faces turned further show too little of one side, degrees."""
 
 
-def linear(srgb: np.ndarray) -> np.ndarray:
-    """Linear RGB of sRGB values in 0…1."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def harmonics(normals: np.ndarray) -> np.ndarray:
-    """Second-order spherical harmonics `[V, 9]` of unit normals `[V, 3]`, unnormalised."""
-    x, y, z = normals.T
-    return np.stack([np.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1], axis=-1)
-
-
 def fit_light(luminance, albedo, basis, weight, rounds: int = 5) -> np.ndarray:
     """Lighting `[9]` with luminance ≈ albedo · (basis · lighting), robust against what isn't plain skin.
 
     Args:
       luminance: `[V]`.
       albedo: `[V]`, luminance of the albedo that is assumed.
-      basis: `[V, 9]` from `harmonics`.
+      basis: `[V, 9]` from `losses.lighting.harmonics`.
       weight: `[V]` ≥ 0.
       rounds: of iteratively reweighted least squares (Geman–McClure).
     """
@@ -162,7 +153,7 @@ class VertexColors:
         x0, y0, x1, y1 = self.photos.valid[row]
         inside = (place > [x0 + 1, y0 + 1]).all(1) & (place < [x1 - 1, y1 - 1]).all(1)
         with Image.open(self.photos.path(row)) as image:
-            picture = linear(np.asarray(image.convert("RGB"), np.float32) / 255.0)
+            picture = to_linear(np.asarray(image.convert("RGB")))
         return _bilinear(picture, place), normals, facing * visible * inside
 
 
@@ -198,7 +189,7 @@ def learn_albedo(model, colors: VertexColors, count: int = 10, rounds: int = 3) 
     for _ in range(rounds):
         plain, strengths = [], []
         for color, normal, weight in zip(seen, normals, weights, strict=True):
-            basis = harmonics(normal.astype(np.float32))
+            basis = harmonics(normal.astype(np.float32), 2).numpy()
             value, strength = delight(color.astype(np.float32), mean, basis, weight.astype(np.float32), skin)
             plain.append(np.clip(value, 0.0, 1.0).astype(np.float16))
             strengths.append(strength)

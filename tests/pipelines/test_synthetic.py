@@ -65,10 +65,10 @@ def test_training_dataset_feeds_fit_and_repeats_itself(model):
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_spherical_harmonics_basis(order):
-    from tfface.rendering.shading import spherical_harmonics
+    from tfface.losses.lighting import harmonics
 
     normal = np.array([[0.6, 0.0, 0.8]], np.float32)
-    basis = spherical_harmonics(normal, order).numpy()[0]
+    basis = harmonics(normal, order).numpy()[0]
     np.testing.assert_allclose(basis[:4], [1, 0.6, 0, 0.8], atol=1e-6)
     if order == 2:
         np.testing.assert_allclose(basis[4:], [0, 0.48, 0, 0.36, 0.92], atol=1e-6)

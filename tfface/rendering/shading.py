@@ -1,22 +1,8 @@
-"""How light falls on a face: spherical harmonics for diffuse light, Blinn–Phong for the gloss of skin."""
+"""How distant lights fall on a face: Lambert's law, and Blinn–Phong for the gloss of skin."""
 
 import tensorflow as tf
 
 from tfface.geometry.mesh import normalize
-
-
-def spherical_harmonics(normals: tf.Tensor, order: int = 1) -> tf.Tensor:
-    """Y(n) of eq. (9): `[..., 3]` unit normals → `[..., 4]` (1, x, y, z), or `[..., 9]` for order 2.
-
-    The basis is left unnormalised, as in the paper: its constants are part of the lighting coefficients.
-    """
-    if order not in (1, 2):
-        raise ValueError(f"expected order 1 or 2, received {order}")
-    x, y, z = tf.unstack(normals, axis=-1)
-    basis = [tf.ones_like(x), x, y, z]
-    if order == 2:
-        basis += [x * y, x * z, y * z, x * x - y * y, 3.0 * z * z - 1.0]
-    return tf.stack(basis, axis=-1)
 
 
 def directional(normals: tf.Tensor, directions: tf.Tensor, strengths: tf.Tensor) -> tf.Tensor:
