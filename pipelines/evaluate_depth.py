@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from tfface.images import load_image
-from tfface.pipelines.evaluate_truth import CROPS, Measured, check_size, list_folder, read_array, read_mask, reconstruct
+from tfface.pipelines.evaluate_truth import (
+    CROPS,
+    Measured,
+    check_size,
+    list_folder,
+    read_array,
+    read_mask,
+    reconstruct,
+    report,
+)
 
 PROTOCOL = (
     "{faces} photographs of {folder} with measured depth. Face: {crop}. Pixels: white in the mask, with a measured and "
@@ -118,21 +127,8 @@ def run(reconstructor, config: DepthEvaluationConfig) -> dict:
             scale = true_scale if name.endswith("true scale") else face.mm_per_px
             values.append(aligned_errors(depth * scale, true, mask))
     rows = [_row(name, values) for name, values in errors.items()]
-    missed = [one.name for one, values in zip(measured, errors["fine"], strict=True) if not values.size]
-    order = sorted(range(len(measured)), key=lambda i: -errors["fine"][i].mean() if errors["fine"][i].size else 0.0)
-    protocol = PROTOCOL.format(
-        faces=len(measured),
-        folder=config.folder,
-        crop=CROPS[config.crop],
-        true=_TRUE if true_scale else "",
-        missing=f"Without a common pixel, and so not counted: {', '.join(missed)}." if missed else "",
-    )
-    return {
-        "protocol": protocol.strip(),
-        "faces": len(measured),
-        "rows": rows,
-        "worst": [measured[i].name for i in order[:10]],
-    }
+    words = {"crop": CROPS[config.crop], "true": _TRUE if true_scale else ""}
+    return report(measured, errors["fine"], rows, PROTOCOL, folder=config.folder, **words)
 
 
 def _row(name: str, errors: list[np.ndarray]) -> dict:

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfface.images import load_image
-from tfface.pipelines.evaluate_truth import CROPS, Measured, check_size, list_folder, read_array, read_mask, reconstruct
+from tfface.pipelines.evaluate_truth import (
+    CROPS,
+    Measured,
+    check_size,
+    list_folder,
+    read_array,
+    read_mask,
+    reconstruct,
+    report,
+)
 
 PROTOCOL = (
     "{faces} photographs of {folder} with measured normals; positive x, y, z of the files: {axes}. Face: {crop}. "
@@ -137,18 +146,5 @@ def run(reconstructor, config: NormalsEvaluationConfig) -> dict:
         errors["fine"].append(angular_errors(face.normals, true, mask))
     rows = [angle_row(name, values) for name, values in errors.items()]
     rows[1]["closer_percent"] = closer_percent(*rows)
-    missed = [one.name for one, values in zip(measured, errors["fine"], strict=True) if not values.size]
-    order = sorted(range(len(measured)), key=lambda i: -errors["fine"][i].mean() if errors["fine"][i].size else 0.0)
-    protocol = PROTOCOL.format(
-        faces=len(measured),
-        folder=config.folder,
-        axes=config.axes,
-        crop=CROPS[config.crop],
-        missing=f"Without a common pixel, and so not counted: {', '.join(missed)}." if missed else "",
-    )
-    return {
-        "protocol": protocol.strip(),
-        "faces": len(measured),
-        "rows": rows,
-        "worst": [measured[i].name for i in order[:10]],
-    }
+    words = {"crop": CROPS[config.crop], "axes": config.axes}
+    return report(measured, errors["fine"], rows, PROTOCOL, folder=config.folder, **words)

@@ -146,3 +146,23 @@ def _overlap(a, b) -> float:
     shared = max(width, 0.0) * max(height, 0.0)
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
     return shared / union
+
+
+def report(measured: list[Measured], errors: list[np.ndarray], rows: list[dict], protocol: str, **words) -> dict:
+    """What a protocol returns: its wording, the rows, and the worst photographs.
+
+    Args:
+        measured: the photographs.
+        errors: of each photograph's pixels, fine; empty where truth and reconstruction share none.
+        rows: of the table.
+        protocol: the wording, with the fields `faces`, `missing` and those of `words`.
+    """
+    missed = [one.name for one, values in zip(measured, errors, strict=True) if not values.size]
+    missing = f"Without a common pixel, and so not counted: {', '.join(missed)}." if missed else ""
+    order = sorted(range(len(measured)), key=lambda i: -errors[i].mean() if errors[i].size else 0.0)
+    return {
+        "protocol": protocol.format(faces=len(measured), missing=missing, **words).strip(),
+        "faces": len(measured),
+        "rows": rows,
+        "worst": [measured[i].name for i in order[:10]],
+    }
