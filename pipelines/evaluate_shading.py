@@ -96,10 +96,12 @@ def crop_residuals(networks, image: np.ndarray, r: np.ndarray, valid: np.ndarray
     found, refined = {}, None
     for name, criterion in CRITERIA.items():
         model = EndToEnd(networks.face_model, networks.fine, config=EndToEndConfig(criterion=criterion()))
-        _, visibility, depth, mask = model.render(tf.constant(r[None]), size, size)
+        _, surface = model.render(tf.constant(r[None]), size, size)
+        depth, mask = surface.depth, surface.mask
         if refined is None:
             refined = networks.fine({"image": picture, "depth": depth, "mask": mask}, training=False)
-        explanation = model.explain(picture, visibility, depth, mask, tf.constant(valid[None, :, :, None]))
+            refined = surface.add(refined - depth)
+        explanation = model.explain(picture, surface, tf.constant(valid[None, :, :, None]))
         found[name] = tuple(_rms(criterion(), z, mask, explanation) for z in (depth, refined))
     return found
 

@@ -1,7 +1,6 @@
 """Stand-ins with the surface of the trained networks, so that tests know every number beforehand."""
 
 import dataclasses
-import types
 
 import numpy as np
 import tensorflow as tf
@@ -30,6 +29,7 @@ class DomeModel:
         mean = np.stack([75 * disc[:, 0], 100 * disc[:, 1], 90 * lift - 45], axis=-1)
         self.mean = mean.astype(np.float32)
         self.triangles = triangles[np.abs(area) > 1e-9].astype(np.int32)
+        self.region_names = ("skin",)
         self.landmarks = np.linspace(0, len(mean) - 1, 68).astype(np.int32)
         from scipy.spatial import cKDTree
 
@@ -95,12 +95,6 @@ class FakeNetworks:
     face_model: DomeModel = dataclasses.field(default_factory=DomeModel)
     coarse: ConstantCoarse = dataclasses.field(default_factory=ConstantCoarse)
     fine: LiftingFine = dataclasses.field(default_factory=LiftingFine)
-
-    def __post_init__(self):
-        from tfface.geometry.mesh import vertex_faces
-
-        table = vertex_faces(self.face_model.triangles, len(self.face_model.mean))
-        self.coarse.feedback = types.SimpleNamespace(faces_of_vertex=table)
 
 
 def photo(height: int = 260, width: int = 220, seed: int = 0) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Reconstructor: a photo in, its faces out."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -181,7 +182,8 @@ class Reconstructor:
         """Coarse depth `[height, width]` px of vertices in the rectangle's px, NaN off the mesh."""
         shrink = min(1.0, self.config.render_side / max(height, width))
         rows, columns = max(int(np.ceil(height * shrink)), 1), max(int(np.ceil(width * shrink)), 1)
-        depth, mask = self._depth_map(vertices * np.float32(shrink), rows, columns, curved=True)
+        surface = self._depth_map(vertices * np.float32(shrink), rows, columns)
+        depth, mask = surface["depth"], surface["mask"]
         if shrink == 1.0:
             return np.where(mask > 0, depth, np.nan).astype(np.float32)
         cover = resample(mask, 0.0, 0.0, shrink, height, width)
@@ -195,30 +197,25 @@ class Reconstructor:
         least, largest = self.config.fine_sizes
         size = int(np.clip(8 * round(square[2] / 8), least, largest))
         vertices = representation.vertices_image(self.face_model, r[None], size)[0].numpy()
-        depth, mask = self._depth_map(vertices, size, size)
+        surface = self._depth_map(vertices, size, size)
         inputs = {
             "image": grey(cut(image, square, size))[None, :, :, None],
-            "depth": depth[None, :, :, None],
-            "mask": mask[None, :, :, None],
+            "depth": surface["depth"][None, :, :, None],
+            "mask": surface["mask"][None, :, :, None],
         }
         refined = np.asarray(self.networks.fine(inputs, training=False), np.float32)[0, :, :, 0]
-        return np.where(mask > 0, refined - depth, 0.0)
+        return (refined - surface["depth"]) * surface["detailed"]
 
-    def _depth_map(self, vertices, height: int, width: int, curved: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Depth and 0/1 mask `[height, width]` of vertices `[V, 3]` in px; `curved` leaves no facets."""
-        from tfface.geometry.mesh import vertex_normals
-        from tfface.rendering.depth import curved_offset
-        from tfface.rendering.visibility import coverage, interpolate, rasterize
+    @functools.cached_property
+    def _surface(self):
+        from tfface.rendering.coarse_surface import CoarseSurface
 
-        triangles = self.face_model.triangles
-        batch = np.asarray(vertices, np.float32)[None]
-        visibility = rasterize(batch, triangles, height, width, cull=True)
-        depth = interpolate(visibility, triangles, batch[..., 2:])
-        if curved:
-            upright = batch * np.array([1.0, -1.0, 1.0], np.float32)
-            normals = vertex_normals(upright, triangles, self.networks.coarse.feedback.faces_of_vertex)
-            depth += curved_offset(batch, normals, triangles, visibility)
-        return depth[0, :, :, 0].numpy(), coverage(visibility)[0, :, :, 0].numpy()
+        return CoarseSurface(self.face_model)
+
+    def _depth_map(self, vertices, height: int, width: int) -> dict[str, np.ndarray]:
+        """Depth, mask and where detail belongs, `[height, width]`, of vertices `[V, 3]` in px."""
+        surface = self._surface(np.asarray(vertices, np.float32)[None], height, width)
+        return {name: getattr(surface, name)[0, :, :, 0].numpy() for name in ("depth", "mask", "detailed")}
 
 
 def _recentred(square, pose: np.ndarray) -> tuple[float, float, float]:

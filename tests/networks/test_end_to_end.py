@@ -113,10 +113,10 @@ def test_a_frozen_copy_gives_the_original_solution(face_model):
 def test_what_is_not_skin_or_not_photo_does_not_count(face_model):
     model = _model(face_model)
     inputs = _inputs()
-    _, visibility, depth, mask = model.render(tf.constant(inputs["r"]), SIZE, SIZE)
-    weight = model.explain(inputs["image"], visibility, depth, mask, inputs["valid"]).weight
-    assert 0.05 < float(tf.reduce_sum(weight) / tf.reduce_sum(mask)) < 0.95
-    found = model.explain(inputs["image"], visibility, depth, mask, 0 * inputs["valid"])
+    _, surface = model.render(tf.constant(inputs["r"]), SIZE, SIZE)
+    weight = model.explain(inputs["image"], surface, inputs["valid"]).weight
+    assert 0.05 < float(tf.reduce_sum(weight) / tf.reduce_sum(surface.mask)) < 0.95
+    found = model.explain(inputs["image"], surface, 0 * inputs["valid"])
     assert float(tf.reduce_sum(found.weight)) == 0 and np.all(np.isfinite(found.lighting))
 
 

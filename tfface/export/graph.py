@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfface.geometry.depth import normals_from_depth
 from tfface.morphable import representation
 from tfface.networks.coarse_net import IterativeCoarseNet
-from tfface.rendering.visibility import coverage, interpolate, rasterize
+from tfface.rendering.coarse_surface import CoarseSurface
 from tfface.resampling import axis_weights
 
 OUTPUTS = ("r", "pose", "landmarks", "vertices", "coarse_depth", "fine_depth", "normals", "mask")
@@ -53,6 +53,7 @@ class FaceGraph:
         self.face_model = GraphFaceModel(networks.face_model)
         self.coarse = IterativeCoarseNet(self.face_model, networks.coarse.config)
         self.fine = networks.fine
+        self.surface = CoarseSurface(networks.face_model)
         # Rendered now, because the basis that it needs is not at hand while the graph is traced.
         self.coarse.first_feedback  # noqa: B018
         source = [*networks.coarse.network.variables, *networks.fine.variables, self.face_model.basis]
@@ -80,10 +81,9 @@ class FaceGraph:
         with self._weights():
             r = self.coarse(self._coarse_view(grey), training=False)
             vertices = representation.vertices_image(self.face_model, r, self.size)
-            visibility = rasterize(vertices, self.face_model.triangles, self.size, self.size, cull=True)
-            depth = interpolate(visibility, self.face_model.triangles, vertices[:, :, 2:])
-            mask = coverage(visibility)
-            refined = self.fine({"image": grey, "depth": depth, "mask": mask}, training=False)
+            surface = self.surface(vertices, self.size, self.size)
+            depth, mask = surface.depth, surface.mask
+            refined = surface.add(self.fine.added(grey, depth, mask, training=False))
         normals = normals_from_depth(refined, mask)
         shape = [-1, self.size, self.size]
         return {

@@ -91,7 +91,7 @@ def keras_answers(networks, crops: np.ndarray) -> dict[str, np.ndarray]:
     from tfface.geometry.depth import normals_from_depth
     from tfface.images import grey
     from tfface.morphable import representation
-    from tfface.rendering.depth import DepthLayer
+    from tfface.rendering.coarse_surface import CoarseSurface
     from tfface.resampling import resample
 
     size, wanted = crops.shape[1], networks.coarse.config.size
@@ -102,8 +102,10 @@ def keras_answers(networks, crops: np.ndarray) -> dict[str, np.ndarray]:
     image = image[..., None]
     r = networks.coarse(view[..., None], training=False)
     vertices = representation.vertices_image(networks.face_model, r, size)
-    depth, mask = DepthLayer(networks.face_model.triangles, size, size)(vertices)
-    refined = networks.fine({"image": image, "depth": depth, "mask": mask}, training=False)
+    surface = CoarseSurface(networks.face_model)(vertices, size, size)
+    mask = surface.mask
+    refined = networks.fine({"image": image, "depth": surface.depth, "mask": mask}, training=False)
+    refined = surface.add(refined - surface.depth)
     return {
         "r": r.numpy(),
         "landmarks": vertices.numpy()[:, networks.face_model.landmarks],
