@@ -13,11 +13,12 @@ import tensorflow as tf
 from scipy.ndimage import binary_erosion, gaussian_filter, zoom
 
 from tfface.geometry.depth import normals_from_depth
-from tfface.morphable.representation import CROP_MM
+from tfface.morphable.representation import CROP_MM, vertices_image
 from tfface.pipelines.sampling import SamplingConfig, sample_r
 from tfface.pipelines.synthetic_skin import Chart, random_marks, random_relief
+from tfface.rendering.coarse_surface import CoarseSurface
 from tfface.rendering.feedback import FeedbackRenderer
-from tfface.rendering.visibility import coverage, interpolate
+from tfface.rendering.visibility import interpolate
 
 FINE_PX = 800
 """Least width at which surfaces are shaded, px: 0.3 mm a pixel."""
@@ -146,6 +147,7 @@ class DetailWorld:
         self.skin = np.asarray(model.region_mask("skin"), np.float32)
         self.albedo_mean = model.albedo_mean @ _LUMA
         self.albedo_basis = np.einsum("vck,c->vk", model.albedo_basis, _LUMA)
+        self._coarse_surface = CoarseSurface(model)
         self._renderers = {}
         self._kept = (None, None)
 
@@ -198,14 +200,34 @@ class DetailWorld:
             px_per_mm=surface["scale"] / times,
         )
 
+    def surface_sample(self, head: Head, size: int) -> dict[str, np.ndarray]:
+        """What a picture of the head is made of but for light and camera, in a crop of `size`×`size` px.
+
+        Returns:
+          r `[290]`; `[S, S]`: depth float32 px, albedo float16 (mean 1 over the head's skin), mask uint8, and skin
+          uint8, where detail counts (see `Picture.skin`).
+        """
+        times = max(-(-self.fine_px // size), 1)
+        surface = self._surface(head, size * times)
+        whole = _shrink(surface["mask"], times) > 0.999
+        spread = _shrink(surface["depth"] ** 2, times) - _shrink(surface["depth"], times) ** 2
+        skin = (_shrink(surface["skin"], times) > 0.999) & (_shrink(surface["facing"], times) > _STEEP)
+        albedo = np.clip(surface["albedo"] * surface["marks"], 0.005, 1.0) / head.albedo[self.skin > 0.5].mean()
+        return {
+            "r": head.r.astype(np.float32),
+            "depth": (_shrink(surface["depth"] * surface["mask"], times) / times * whole).astype(np.float32),
+            "albedo": _shrink(albedo, times).astype(np.float16),
+            "mask": whole.astype(np.uint8),
+            "skin": binary_erosion(skin & whole & (spread < (1.5 * times) ** 2), iterations=2).astype(np.uint8),
+        }
+
     def _renderer(self, size):
         return self._renderers.setdefault(size, FeedbackRenderer(self.model, size))
 
     def coarse(self, r: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Depth in px and 0/1 mask `[size, size]` of r `[290]`, as the product renders them."""
-        vertices, _, visibility = self._renderer(size).geometry(tf.constant(r[None], tf.float32))
-        depth = interpolate(visibility, self.model.triangles, vertices[..., 2:])
-        return depth[0, ..., 0].numpy(), coverage(visibility)[0, ..., 0].numpy()
+        surface = self._coarse_surface(vertices_image(self.model, tf.constant(r[None], tf.float32), size), size, size)
+        return surface.depth[0, ..., 0].numpy(), surface.mask[0, ..., 0].numpy()
 
     def _surface(self, head, size) -> dict[str, np.ndarray]:
         """Everything that shading needs, `[size, size]`: depth in px, relief, marks, albedo, skin, facing, mask."""

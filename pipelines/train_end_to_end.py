@@ -5,12 +5,14 @@ import importlib.util
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from tfface.losses import shading
 from tfface.morphable.mirror import Mirror
 from tfface.networks import fine_net
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
 from tfface.pipelines import fitted_photos
+from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
 from tfface.pipelines.precision import policy
 from tfface.pipelines.runs import finished_epochs, write_config
@@ -26,6 +28,7 @@ class TrainFineConfig:
         network: a `FineNetConfig`.
         model: an `EndToEndConfig` (criterion, skin regions, window).
         data: the photographs to train on.
+        heads: heads with true wrinkles to train on too, see `pipelines.detail_bank`.
         validation: batches of the validation photographs after each epoch; 0 for none.
         epochs: epochs in all.
         steps_per_epoch: batches per epoch.
@@ -41,6 +44,7 @@ class TrainFineConfig:
         default_factory=lambda: EndToEndConfig(criterion=shading.release(), window=128)
     )
     data: FittedPhotosConfig = FittedPhotosConfig()
+    heads: DetailBankConfig = DetailBankConfig()
     validation: int = 8
     epochs: int = 40
     steps_per_epoch: int = 250
@@ -140,7 +144,11 @@ def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, origin
     output = write_config(config)
     model = build(config, face_model, coarse_net, original)
     done = finished_epochs(output / "backup")
-    data = fitted_photos.dataset(config.data, mirror, start=done * config.steps_per_epoch)
+    start = done * config.steps_per_epoch
+    data = fitted_photos.dataset(config.data, mirror, start=start)
+    if config.heads.path:
+        heads = tuple(detail_dataset(config.heads, size, start) for size in config.heads.sizes)
+        data = tf.data.Dataset.zip((data, heads)).map(lambda photos, heads: photos | {"heads": heads})
     validation = None
     if config.validation:
         chosen = dataclasses.replace(

@@ -32,7 +32,22 @@ def weighted_least_squares(design, target, weights, ridge=0.0):
     scale = tf.linalg.trace(gram)[:, None, None] / unknowns
     damping = ridge + _RELATIVE_RIDGE * scale + 1e-12
     gram = gram + damping * tf.eye(unknowns, dtype=gram.dtype)
-    return tf.linalg.cholesky_solve(tf.linalg.cholesky(gram), moment)[..., 0]
+    return solve_positive(gram, moment[..., 0])
+
+
+def solve_positive(matrix, right):
+    """The solution x [B, K] of A x = b for symmetric positive definite A [B, K, K] and b [B, K].
+
+    Gauss–Jordan elimination, unrolled: it needs no pivots for such matrices, and unlike TensorFlow's own solvers its
+    operations exist in TFLite and ONNX. K is a handful.
+    """
+    rows = tf.concat([matrix, right[..., None]], axis=-1)
+    size = matrix.shape[-1]
+    for pivot in range(size):
+        row = rows[:, pivot] / rows[:, pivot, pivot, None]
+        others = rows - rows[:, :, pivot, None] * row[:, None]
+        rows = tf.concat([others[:, :pivot], row[:, None], others[:, pivot + 1 :]], axis=1)
+    return rows[..., -1]
 
 
 def robust_least_squares(design, target, weights, ridge=0.0, iterations=0, cutoff=1.345):

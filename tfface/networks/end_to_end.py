@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfface.losses.albedo import grey_albedo
+from tfface.losses.detail import detail_criterion
 from tfface.losses.shading import (
     ShadingConfig,
     explain,
@@ -14,8 +15,8 @@ from tfface.losses.shading import (
     shading_residual,
 )
 from tfface.morphable import representation
-from tfface.rendering.depth import render_depth
-from tfface.rendering.visibility import coverage, interpolate, rasterize
+from tfface.rendering.coarse_surface import CoarseSurface
+from tfface.rendering.visibility import interpolate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,7 @@ class EndToEndConfig:
         regions: regions of the face model on which the image is explained by shading.
         window: px; FineNet trains on one random window of this size per batch, which is faster, while
             lighting and albedo are solved on whole faces. 0 trains on whole images.
+        supervised: weight of `losses.detail.detail_criterion` on heads of a known surface, where the data has some.
         coarse_fidelity: weight of the MSE between CoarseNet's r and the one it gave before end-to-end
             training (§4.4).
         gradient: of the rendering layer, "paper" (7) or "full".
@@ -37,6 +39,7 @@ class EndToEndConfig:
     criterion: ShadingConfig = dataclasses.field(default_factory=paper)
     regions: tuple[str, ...] = ("skin",)
     window: int = 0
+    supervised: float = 1.0
     coarse_fidelity: float = 1.0
     gradient: str = "paper"
     coarse_training: bool = False
@@ -53,6 +56,8 @@ class EndToEnd(keras.Model):
             border.
         clean: [B, H, H, 1], optional; the image that the criterion explains, if `image` was degraded on
             purpose.
+        heads: optional; a tuple of dicts of heads whose surface is known: image, depth (the true one, px), mask and
+            skin [B, S, S, 1], and coarse_r [B, 290] to start from.
 
     Returns a dict: r [B, 290], vertices [B, V, 3] px, coarse_depth, depth and mask [B, H, H, 1].
 
@@ -76,7 +81,7 @@ class EndToEnd(keras.Model):
         if original is not None:
             original.trainable = False
         # Outside Keras' attribute tracking: constants of the face model are no state of this one.
-        self._triangles = tf.constant(face_model.triangles, tf.int32)
+        self._surface = CoarseSurface(face_model, self.config.gradient)
         mean, basis = grey_albedo(face_model)
         region = tf.cast(face_model.region_mask(*self.config.regions), tf.float32)[:, None]
         self._attributes = tf.concat([region, mean, basis], axis=-1)
@@ -84,10 +89,12 @@ class EndToEnd(keras.Model):
         names = ("loss", "shading", "fidelity", "smoothness", "slope", "residual")
         names += ("coarse_fidelity",) if coarse_net is not None else ()
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
+        # Of heads with a known surface; not every training has some.
+        self._of_heads = {name: keras.metrics.Mean(name=name) for name in ("supervised", "closer")}
 
     @property
     def metrics(self):
-        return list(self._means.values())
+        return [*self._means.values(), *self._of_heads.values()]
 
     def coarse(self, inputs, training=False):
         """r [B, 290]: CoarseNet's, or the data's when there is no CoarseNet.
@@ -102,22 +109,21 @@ class EndToEnd(keras.Model):
         return tf.cast(inputs["r"], tf.float32)
 
     def render(self, r, height, width):
-        """The depth layer: vertices [B, V, 3] px, visibility, depth z₀ and mask [B, H, W, 1]."""
+        """The depth layer: vertices [B, V, 3] px, and the `Surface` with z₀ and the mask."""
         vertices = representation.vertices_image(self.face_model, r, width)
-        visibility = rasterize(vertices, self._triangles, height, width, cull=True)
-        depth = render_depth(vertices, self._triangles, visibility, self.config.gradient)
-        return vertices, visibility, depth, coverage(visibility)
+        return vertices, self._surface(vertices, height, width)
 
     def call(self, inputs, training=False):
         image = tf.cast(inputs["image"], tf.float32)
         r = self.coarse(inputs, training)
-        vertices, _, depth, mask = self.render(r, image.shape[1], image.shape[2])
-        refined = self.fine_net({"image": image, "depth": depth, "mask": mask}, training=training)
-        return {"r": r, "vertices": vertices, "coarse_depth": depth, "depth": refined, "mask": mask}
+        vertices, surface = self.render(r, image.shape[1], image.shape[2])
+        refined = surface.add(self.fine_net.added(image, surface.depth, surface.mask, training=training))
+        return {"r": r, "vertices": vertices, "coarse_depth": surface.depth, "depth": refined, "mask": surface.mask}
 
-    def explain(self, image, visibility, depth, mask, valid=None):
-        """The `Explanation` of whole images [B, H, W, 1] by their coarse depth (11, 12)."""
-        seen = interpolate(visibility, self._triangles, self._attributes)
+    def explain(self, image, surface, valid=None):
+        """The `Explanation` of whole images [B, H, W, 1] by their coarse `Surface` (11, 12)."""
+        seen = interpolate(surface.visibility, self._surface.triangles, self._attributes)
+        depth, mask = surface.depth, surface.mask
         skin = tf.cast(seen[..., :1] > 0.99, tf.float32) * mask
         if valid is not None:
             skin = skin * tf.cast(valid, tf.float32)
@@ -132,15 +138,16 @@ class EndToEnd(keras.Model):
         """
         image = tf.cast(inputs["image"], tf.float32)
         r = self.coarse(inputs, training)
-        _, visibility, depth, mask = self.render(r, image.shape[1], image.shape[2])
+        _, surface = self.render(r, image.shape[1], image.shape[2])
         clean = tf.cast(inputs.get("clean", image), tf.float32)
-        found = self.explain(clean, visibility, depth, mask, inputs.get("valid"))
+        found = self.explain(clean, surface, inputs.get("valid"))
+        depth, mask, detailed = surface.depth, surface.mask, surface.detailed
         prepared = self.fine_net.prepare(image, depth, mask)
         if training and self.config.window:
             cut = self._random_window(image.shape[1], image.shape[2])
-            prepared, depth, mask = cut(prepared), cut(depth), cut(mask)
+            prepared, depth, mask, detailed = cut(prepared), cut(depth), cut(mask), cut(detailed)
             found = found.map(cut)
-        refined = depth * mask + self.fine_net.detail(prepared, mask, training=training)
+        refined = depth + detailed * self.fine_net.detail(prepared, mask, training=training)
         terms = shading_criterion(self.config.criterion, refined, depth, mask, found)
         result = {name: tf.reduce_mean(value) for name, value in terms._asdict().items()}
         result["loss"] = result.pop("total")
@@ -151,6 +158,31 @@ class EndToEnd(keras.Model):
             result["coarse_fidelity"] = distance
             result["loss"] += self.config.coarse_fidelity * distance
         return result
+
+    def all_terms(self, inputs, training=False):
+        """`criterion_terms` of the photographs and, where the data has some, the `supervised_terms` of heads."""
+        terms = self.criterion_terms({name: value for name, value in inputs.items() if name != "heads"}, training)
+        found = [self.supervised_terms(heads, training) for heads in inputs.get("heads", ())]
+        if found:
+            means = {name: tf.add_n([one[name] for one in found]) / len(found) for name in self._of_heads}
+            terms = terms | means | {"loss": terms["loss"] + self.config.supervised * means["supervised"]}
+        return terms
+
+    def supervised_terms(self, heads, training=False):
+        """{"supervised", "closer"}, scalars, of one batch of heads whose surface is known; see `losses.detail`."""
+        image = tf.cast(heads["image"], tf.float32)
+        _, surface = self.render(tf.cast(heads["coarse_r"], tf.float32), image.shape[1], image.shape[2])
+        depth, mask, detailed = surface.depth, surface.mask, surface.detailed
+        prepared = self.fine_net.prepare(image, depth, mask)
+        # Lips, eyes and ears have no relief of their own here, and much to get wrong: they count, but less than skin.
+        valid = mask * heads["mask"] * (0.3 * detailed + 0.7 * heads["skin"])
+        truth = heads["depth"]
+        if training and self.config.window:
+            cut = self._random_window(image.shape[1], image.shape[2])
+            prepared, depth, mask, detailed, valid, truth = map(cut, (prepared, depth, mask, detailed, valid, truth))
+        refined = depth + detailed * self.fine_net.detail(prepared, mask, training=training)
+        terms = detail_criterion(refined, truth, depth, valid)
+        return {"supervised": tf.reduce_mean(terms.total), "closer": tf.reduce_mean(terms.closer)}
 
     def _original_r(self, image):
         if self.original is None:
@@ -168,13 +200,15 @@ class EndToEnd(keras.Model):
         return tf.stop_gradient(tf.reduce_mean(tf.sqrt(power(refined) / tf.maximum(power(depth), 1e-9))))
 
     def _random_window(self, height, width):
-        """A function that cuts the same random window out of every tensor it is given."""
+        """A function that cuts the same random window, its centre in the middle half, out of every tensor."""
         size_y, size_x = min(self.config.window, height), min(self.config.window, width)
         # Drawn from the number of the step, which the optimizer saves: a resumed run sees the same windows.
         step = 0 if self.optimizer is None else self.optimizer.iterations
         draw = tf.random.stateless_uniform([2], tf.stack([self._seed, tf.cast(step, tf.int32)]))
-        top = tf.cast(draw[0] * (height - size_y + 1), tf.int32)
-        left = tf.cast(draw[1] * (width - size_x + 1), tf.int32)
+        top, left = (
+            tf.cast(tf.clip_by_value((0.25 + 0.5 * at) * whole - size / 2.0, 0.0, float(whole - size)), tf.int32)
+            for at, whole, size in ((draw[0], height, size_y), (draw[1], width, size_x))
+        )
 
         def cut(x):
             x = x[:, top : top + size_y, left : left + size_x]
@@ -183,14 +217,15 @@ class EndToEnd(keras.Model):
         return cut
 
     def _update_metrics(self, terms):
-        for name, mean in self._means.items():
+        means = {name: mean for name, mean in (self._means | self._of_heads).items() if name in terms}
+        for name, mean in means.items():
             mean.update_state(terms[name])
-        return {name: mean.result() for name, mean in self._means.items()}
+        return {name: mean.result() for name, mean in means.items()}
 
     def train_step(self, data):
         inputs = data[0] if isinstance(data, tuple) else data
         with tf.GradientTape() as tape:
-            terms = self.criterion_terms(inputs, training=True)
+            terms = self.all_terms(inputs, training=True)
             loss = self.optimizer.scale_loss(terms["loss"])
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
@@ -198,4 +233,4 @@ class EndToEnd(keras.Model):
 
     def test_step(self, data):
         inputs = data[0] if isinstance(data, tuple) else data
-        return self._update_metrics(self.criterion_terms(inputs, training=False))
+        return self._update_metrics(self.all_terms(inputs, training=False))

@@ -5,7 +5,9 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from tfface.geometry.depth import slopes_from_depth
+from tfface.geometry.depth import normals_from_slopes, slopes_from_depth
+from tfface.losses.lighting import estimate_lighting, shade
+from tfface.losses.local import local_mean
 
 # Mean colour of VGG-Face's training images (RGB, 0…255; `meta.normalization.averageImage` of vgg_face.mat).
 # The grey image is repeated to three channels, as the published first layer expects.
@@ -13,6 +15,9 @@ VGG_FACE_MEAN = (129.1863, 104.7624, 93.5940)
 
 # Grey differences of a face, 0.25 or so, come near the unit variance that He's initial weights expect.
 TRUNK_SCALE = 4.0
+
+CAMERA_GAMMA = 2.2
+"""Exponent that turns grey values into light."""
 
 _BLOCKS = ((1, 2, 64), (2, 2, 128), (3, 3, 256))
 _PAD_TO = 4
@@ -31,6 +36,11 @@ class FineNetConfig:
             every layer that sees neighbours. Published weights fit only False.
         standardise: show the trunk the face's grey values with mean 0 and deviation 1, so that dark and bright skin and
             exposures look alike. The paper doesn't. Published weights fit only False.
+        light: px; also show the trunk what light on the coarse depth leaves unexplained: the light of eq. 11 is solved
+            on the whole face, and three more channels are the relative difference of the image from the shading that
+            it predicts, gain matched within a Gaussian of this size, and how that shading changes with either slope. A
+            network that sees 44 px at a time can't know else where the light comes from, or that there is none. 0 is
+            the paper.
         smooth_upsampling: follow each up-convolution by a fixed 3×3 binomial average, which makes it start as
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
         detail_scale: px per unit of the last convolution.
@@ -40,6 +50,7 @@ class FineNetConfig:
     regressor: tuple[int, ...] = (128, 64)
     slopes: bool = False
     standardise: bool = False
+    light: float = 0.0
     smooth_upsampling: bool = False
     detail_scale: float = 1.0
 
@@ -60,7 +71,9 @@ def paper() -> FineNetConfig:
 
 def release() -> FineNetConfig:
     """What the shipped weights use."""
-    return FineNetConfig(width=0.25, regressor=(64, 32), slopes=True, standardise=True, smooth_upsampling=True)
+    return FineNetConfig(
+        width=0.25, regressor=(64, 32), slopes=True, standardise=True, light=6.0, smooth_upsampling=True
+    )
 
 
 @keras.saving.register_keras_serializable(package="tfface")
@@ -160,7 +173,7 @@ class FineNet(keras.Model):
     def build(self, input_shape=None):
         if self.built:
             return
-        channels = 3
+        channels = 6 if self.config.light else 3
         for layers, ups in zip(self._trunk, self._upsampling, strict=True):
             for layer in layers:
                 layer.build((None, None, None, channels))
@@ -184,7 +197,7 @@ class FineNet(keras.Model):
             image, depth, mask: [B, H, W, 1], whole faces.
 
         Returns:
-            [B, H, W, 5] float32.
+            [B, H, W, 5] float32, or 8 with `light`.
         """
         image, depth, mask = (tf.cast(x, tf.float32) for x in (image, depth, mask))
         area = tf.maximum(tf.reduce_sum(mask, [1, 2, 3], keepdims=True), 1.0)
@@ -196,10 +209,28 @@ class FineNet(keras.Model):
             centred = [(image - centre) / tf.sqrt(spread + 1e-4)] * 3
         else:
             centred = [TRUNK_SCALE * (image - colour / 255.0) for colour in VGG_FACE_MEAN]
+        slopes = tf.clip_by_value(slopes_from_depth(depth, mask), -3.0, 3.0)
         if self.config.slopes:
-            slopes = tf.clip_by_value(slopes_from_depth(depth, mask), -3.0, 3.0)
             centred = [centred[0], slopes]
+        if self.config.light:
+            centred += self._unexplained(image, slopes, mask)
         return tf.concat([*centred, image, relative], axis=-1)
+
+    def _unexplained(self, image, slopes, mask):
+        """The channels of `light`: the relative difference [B, H, W, 1] and the shading's derivatives [B, H, W, 2]."""
+        intensity = tf.pow(tf.maximum(image, 1e-4), CAMERA_GAMMA)
+        normals = normals_from_slopes(slopes) * mask
+        light = tf.stop_gradient(estimate_lighting(intensity, tf.ones_like(mask), normals, mask, ridge=1e-5))
+        predicted = tf.maximum(shade(normals, light), 1e-3) * mask
+        seen, expected = tf.split(local_mean(tf.concat([intensity, predicted], -1), mask, self.config.light), 2, -1)
+        expected = predicted * seen / tf.maximum(expected, 1e-3)
+        difference = tf.clip_by_value((intensity - expected) / tf.maximum(seen, 1e-3), -1.0, 1.0) * mask
+        # n = N/|N|, N = (−p, −q, 1): ∂⟨l, n⟩/∂p = (−l_x + ⟨l, n⟩ n_x) / |N|, and likewise in q.
+        directed = light[:, None, None, 1:]
+        along = tf.reduce_sum(directed * normals, axis=-1, keepdims=True)
+        change = (along * normals[..., :2] - directed[..., :2]) * normals[..., 2:]
+        change = tf.clip_by_value(change / tf.maximum(predicted, 0.05), -3.0, 3.0) * mask
+        return [TRUNK_SCALE * difference, change]
 
     def detail(self, prepared, mask, training=None):
         """The detail ẑ − z₀ in px, [B, H, W, 1].
@@ -207,7 +238,7 @@ class FineNet(keras.Model):
         Apart from `prepare`, which needs whole faces, so that training may run it on windows of them.
 
         Args:
-            prepared: [B, H, W, 5] from `prepare`, or a window of it.
+            prepared: [B, H, W, 5 or 8] from `prepare`, or a window of it.
             mask: [B, H, W, 1], the same window of the mask.
         """
         # Zeros are what "same" convolutions see beyond the border anyway.
@@ -217,7 +248,7 @@ class FineNet(keras.Model):
         if padded:
             shape = tf.shape(x)
             x = tf.pad(x, [[0, 0], [0, -shape[1] % _PAD_TO], [0, -shape[2] % _PAD_TO], [0, 0]])
-        x, extra = x[..., :3], x[..., 3:]
+        x, extra = x[..., :-2], x[..., -2:]
         columns = []
         for index, (layers, ups) in enumerate(zip(self._trunk, self._upsampling, strict=True)):
             if index:
@@ -238,9 +269,13 @@ class FineNet(keras.Model):
             x = x[:, : shape[1], : shape[2]]
         return x * self.config.detail_scale * mask
 
+    def added(self, image, depth, mask, training=None):
+        """The detail ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
+        return self.detail(self.prepare(image, depth, mask), mask, training=training)
+
     def call(self, inputs, training=None):
         image, depth, mask = (tf.cast(inputs[name], "float32") for name in ("image", "depth", "mask"))
-        return depth * mask + self.detail(self.prepare(image, depth, mask), mask, training=training)
+        return depth * mask + self.added(image, depth, mask, training=training)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape["depth"])

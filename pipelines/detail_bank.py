@@ -1,0 +1,257 @@
+"""Heads with true wrinkles as training data: rendered once, then lit, photographed and mis-fitted anew every time.
+
+    python -m tfface.pipelines.detail_bank --output runs/detail --heads 600
+
+What takes time, the surface and its paint, is kept on disk; light, camera and the coarse face that FineNet starts from
+are drawn on the fly, so that no picture is ever seen twice. Heads are numbered from 1,000,000 on: evaluation's own
+numbers (`pipelines.synthetic_detail`) are far below.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from rich.progress import track
+
+from tfface.errors import InputError
+from tfface.geometry.depth import normals_from_depth
+from tfface.losses.local import gaussian_matrix
+from tfface.morphable import representation
+from tfface.morphable.model import MorphableModel
+from tfface.output import write_files
+from tfface.pipelines.sampling import SamplingConfig, seeds
+from tfface.pipelines.shuffling import seekable_indices
+from tfface.pipelines.synthetic_detail import DetailWorld
+
+FIRST = 1_000_000
+"""Number of the first head; evaluation's are below."""
+POSES = SamplingConfig(yaw_degrees=60.0, pitch_degrees=25.0, roll_degrees=20.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class DetailBankConfig:
+    """What is made of the heads on disk.
+
+    Attributes:
+      path: folder of this module's command; None leaves such heads out of training.
+      batch: heads per batch.
+      sizes: widths of the pictures, px, each as often as the others; the largest is that of the heads on disk.
+      identity_off: standard deviation of what is added to each identity coefficient of the coarse face.
+      expression_off: the same for expression.
+      angle_off: the same for pitch, yaw and roll, degrees.
+      place_off: the same for shift (half crop widths) and ln(scale).
+      exact: share of heads whose coarse face is the true one.
+      seed: of everything random.
+    """
+
+    path: str | None = None
+    batch: int = 4
+    sizes: tuple[int, ...] = (200, 400)
+    identity_off: float = 0.4
+    expression_off: float = 0.25
+    angle_off: float = 2.5
+    place_off: float = 0.01
+    exact: float = 0.3
+    seed: int = 0
+
+
+_LAYOUT = (("r", "float32"), ("depth", "float32"), ("albedo", "float16"), ("mask", "uint8"), ("skin", "uint8"))
+"""What a head's file holds, one array after the other."""
+
+
+def write_bank(model, folder: Path, heads: int, size: int = 400, first: int = FIRST) -> None:
+    """Renders heads `first`… into one file each, and notes their size in bank.json; goes on where it was stopped.
+
+    Args:
+      model: a `MorphableModel`.
+      folder: is made if need be.
+      heads: how many.
+      size: width, px.
+      first: number of the first head.
+    """
+    world = DetailWorld(model)
+    for number in track(range(first, first + heads), "heads"):
+        path = folder / f"{number}.head"
+        if not path.is_file():
+            write_files(folder, {path.name: pack(world.surface_sample(world.head(number, POSES), size))})
+    write_files(folder, {"bank.json": json.dumps({"size": size, "heads": heads}).encode()})
+
+
+def pack(sample: dict[str, np.ndarray]) -> bytes:
+    """A head's file."""
+    return b"".join(np.ascontiguousarray(sample[name], kind).tobytes() for name, kind in _LAYOUT)
+
+
+def _unpack(path: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
+    raw, head, place = tf.io.read_file(path), {}, 0
+    for name, kind in _LAYOUT:
+        shape = [representation.SIZE] if name == "r" else [size, size]
+        length = int(np.prod(shape)) * tf.as_dtype(kind).size
+        head[name] = tf.reshape(tf.io.decode_raw(tf.strings.substr(raw, place, length), kind), shape)
+        place += length
+    return head
+
+
+def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.data.Dataset:
+    """Endless batches {"image", "depth", "mask", "skin" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
+
+    `depth` is the true one in px; `coarse_r` is the face that FineNet is to start from. Element i depends on the seed
+    and i alone.
+
+    Args:
+      config: a `DetailBankConfig`.
+      size: S, px; divides the size of the heads on disk.
+      start: number of the first batch, to resume.
+
+    Raises:
+      FileNotFoundError: there is no bank in the folder.
+      ValueError: the size doesn't divide that of the bank.
+    """
+    folder = Path(config.path)
+    paths = sorted(str(path) for path in folder.glob("*.head"))
+    if not paths or not (folder / "bank.json").is_file():
+        raise FileNotFoundError(
+            f"expected heads in {folder}; `python -m tfface.pipelines.detail_bank --output {folder}` renders them"
+        )
+    full = json.loads((folder / "bank.json").read_text(encoding="utf-8"))["size"]
+    if full % size:
+        raise ValueError(f"expected a size that divides {full}, that of the heads in {folder}; received {size}")
+    photographer, table = Photographer(config, size), tf.constant(paths)
+    base = tf.constant(config.seed + 20, tf.int64)
+
+    def picture(index, rows):
+        heads = tf.map_fn(
+            lambda row: _unpack(table[row], full),
+            rows,
+            fn_output_signature={
+                name: tf.TensorSpec([representation.SIZE] if name == "r" else [full, full], kind)
+                for name, kind in _LAYOUT
+            },
+        )
+        return photographer(heads, tf.stack([base, index + start]))
+
+    rows = seekable_indices(len(paths), config.batch, config.seed + size, start)
+    pictures = rows.enumerate().map(lambda i, row: picture(i, row[1]), num_parallel_calls=2, deterministic=True)
+    return pictures.prefetch(2)
+
+
+class Photographer:
+    """Lights and photographs heads of the bank.
+
+    Args:
+      config: a `DetailBankConfig`.
+      size: width of the pictures, px.
+    """
+
+    def __init__(self, config: DetailBankConfig, size: int):
+        self.config, self.size = config, size
+
+    def __call__(self, head: dict, seed: tf.Tensor) -> dict:
+        """One batch of `detail_dataset`, from heads of the bank and a seed `[2]`."""
+        light, camera, fit, flip = seeds(seed, 4)
+        depth = head["depth"][..., None]
+        full = depth.shape[1]
+        mask = tf.cast(head["mask"], tf.float32)[..., None]
+        albedo = tf.cast(head["albedo"], tf.float32)[..., None]
+        normals = normals_from_depth(depth, mask, 4.0)
+        radiance = self._shade(normals, albedo, light)
+        image = self._expose(radiance, mask, camera)
+        times = full // self.size
+        skin = tf.cast(head["skin"], tf.float32)[..., None]
+        batch = {
+            "image": _shrink(image, times),
+            "depth": _shrink(depth * mask, times) / times,
+            "mask": tf.cast(_shrink(mask, times) > 0.999, tf.float32),
+            "skin": tf.cast(_shrink(skin, times) > 0.999, tf.float32),
+            "r": head["r"],
+            "coarse_r": self._misfit(head["r"], fit),
+        }
+        noise, how_much, _ = seeds(camera, 3)
+        sigma = tf.random.stateless_uniform([self.config.batch, 1, 1, 1], how_much, 0.0, 0.015)
+        grain = tf.random.stateless_normal(tf.shape(batch["image"]), noise) * sigma
+        return batch | {"image": tf.clip_by_value(batch["image"] + grain, 0.0, 1.0)}
+
+    def _shade(self, normals, albedo, seed):
+        """Lambert and Blinn–Phong under one to three lights, as `synthetic_detail.random_light` draws them."""
+        where, strong, ambience, number, shiny, flat, glossy = seeds(seed, 7)
+        batch = self.config.batch
+        spread = tf.random.stateless_normal([batch, 3, 3], where) * [1.0, 0.6, 0.4] + [0.0, -0.5, 0.8]
+        direction = tf.concat([spread[..., :2], tf.abs(spread[..., 2:])], -1)
+        direction = tf.math.l2_normalize(direction, axis=-1)
+        count = 1 + tf.random.stateless_uniform([batch, 1], number, 0, 3, tf.int32)
+        strength = tf.random.stateless_uniform([batch, 3], strong, 0.6, 1.2)
+        strength *= tf.cast(tf.range(3) < count, tf.float32) / tf.sqrt(tf.cast(count, tf.float32))
+        # One picture in eight is lit from everywhere: there, nothing dark is a wrinkle.
+        strength *= tf.cast(tf.random.stateless_uniform([batch, 1], flat) > 0.125, tf.float32)
+        lit = tf.reduce_sum(strength, axis=-1)[:, None, None, None]
+        ambient = tf.random.stateless_uniform([batch, 1, 1, 1], ambience, 0.05, 0.3)
+        ambient = tf.where(lit > 0, ambient, 0.8)
+        half = tf.math.l2_normalize(direction + [0.0, 0.0, 1.0], axis=-1)
+        gloss = tf.random.stateless_uniform([batch, 1, 1, 1], glossy, 0.0, 0.3)  # of reflectance 1
+        exponent = tf.random.stateless_uniform([batch, 1, 1, 1], shiny, 6.0, 25.0)
+        diffuse = tf.maximum(tf.einsum("bhwc,blc->bhwl", normals, direction), 0.0)
+        shine = tf.pow(tf.maximum(tf.einsum("bhwc,blc->bhwl", normals, half), 1e-4), exponent)
+        radiance = tf.einsum("bhwl,bl->bhw", albedo * diffuse + gloss * shine, strength)[..., None]
+        return (radiance + albedo * ambient) / (ambient + 0.6 * lit)
+
+    def _expose(self, radiance, mask, seed):
+        """Display-referred grey in 0…1: exposure by the face's mean, a backdrop, a lens, and the camera's curve."""
+        exposure, behind, blur = seeds(seed, 3)
+        batch, full = self.config.batch, radiance.shape[1]
+        mean = tf.reduce_sum(radiance * mask, [1, 2, 3], keepdims=True) / tf.reduce_sum(mask, [1, 2, 3], keepdims=True)
+        wanted = tf.random.stateless_uniform([batch, 1, 1, 1], exposure, 0.06, 0.4)
+        backdrop = tf.image.resize(tf.random.stateless_uniform([batch, 4, 4, 1], behind, 0.0, 0.8), [full, full])
+        picture = tf.where(mask > 0, radiance * wanted / mean, backdrop)
+        # Blurring every picture by one of two amounts and mixing them costs two matrix products.
+        lens = gaussian_matrix(full, full / 400.0)
+        lens /= tf.reduce_sum(lens, axis=1, keepdims=True)
+        soft = tf.einsum("ij,bjkc,lk->bilc", lens, picture, lens)
+        share = tf.random.stateless_uniform([batch, 1, 1, 1], blur)
+        picture = share * soft + (1.0 - share) * picture
+        return tf.pow(tf.clip_by_value(picture, 1e-4, 1.0), 1.0 / 2.2)
+
+    def _misfit(self, r, seed):
+        """r `[B, 290]` of a coarse face that is somewhat wrong, as CoarseNet's answers are."""
+        draw, choose = seeds(seed, 2)
+        config = self.config
+        spread = np.concatenate(
+            [
+                np.full(representation.IDENTITY_SIZE, config.identity_off),
+                np.full(representation.EXPRESSION_SIZE, config.expression_off),
+                np.full(3, np.radians(config.angle_off)),
+                np.full(3, config.place_off),
+            ]
+        ).astype(np.float32)
+        off = tf.random.stateless_normal(tf.shape(r), draw) * spread
+        return r + tf.where(tf.random.stateless_uniform([config.batch, 1], choose) < config.exact, 0.0, off)
+
+
+def _shrink(values: tf.Tensor, times: int) -> tf.Tensor:
+    """Means of `[B, H, W, C]` over squares of `times`×`times` px."""
+    return values if times == 1 else tf.nn.avg_pool2d(values, times, times, "VALID")
+
+
+def main(arguments=None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tfface.pipelines.detail_bank", description=__doc__)
+    parser.add_argument("--output", required=True, help="folder for the heads, about 1.2 MB each")
+    parser.add_argument("--heads", type=int, default=600)
+    parser.add_argument("--size", type=int, default=400)
+    options = parser.parse_args(arguments)
+    if options.heads < 1 or options.size < 32:
+        print("tfface: expected at least one head of at least 32 px", file=sys.stderr)
+        return 2
+    try:
+        write_bank(MorphableModel.default(), Path(options.output), options.heads, options.size)
+    except (InputError, OSError) as error:
+        print(f"tfface: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

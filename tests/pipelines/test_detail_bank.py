@@ -1,0 +1,92 @@
+"""Heads on disk as training data: what a file holds, pictures that never repeat, light that shading explains."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfface.geometry.depth import normals_from_depth
+from tfface.pipelines import detail_bank
+from tfface.pipelines.detail_bank import DetailBankConfig, Photographer, detail_dataset
+from tfface.pipelines.synthetic_detail import DetailWorld
+
+SIZE = 96
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bank")
+    world = DetailWorld(model, fine_px=SIZE)
+    detail_bank.DetailWorld, original = (lambda _: world), detail_bank.DetailWorld
+    try:
+        detail_bank.write_bank(model, folder, 3, SIZE)
+    finally:
+        detail_bank.DetailWorld = original
+    return folder
+
+
+def test_batches_hold_what_training_needs_and_follow_the_seed(folder):
+    config = DetailBankConfig(path=str(folder), batch=2)
+    first, second = detail_dataset(config, 48).take(2).as_numpy_iterator()
+    assert {name: value.shape for name, value in first.items()} == {
+        **{name: (2, 48, 48, 1) for name in ("image", "depth", "mask", "skin")},
+        **{name: (2, 290) for name in ("r", "coarse_r")},
+    }
+    assert 0 <= first["image"].min() and first["image"].max() <= 1 and first["image"].std() > 0.02
+    assert 0.1 < first["skin"].mean() < first["mask"].mean() < 0.9
+    assert np.abs(first["image"] - second["image"]).max() > 0.05
+    (again,) = detail_dataset(config, 48, start=1).take(1).as_numpy_iterator()
+    for name, value in again.items():
+        np.testing.assert_array_equal(value, second[name])
+
+
+def test_the_same_depth_at_half_the_size_is_half_as_many_pixels(folder):
+    full, half = (
+        next(detail_dataset(DetailBankConfig(path=str(folder), batch=3), size).as_numpy_iterator()) for size in (96, 48)
+    )
+    # The order of heads depends on the size: match them by r.
+    order = [int(np.argmin(np.abs(full["r"] - r).sum(1))) for r in half["r"]]
+    inside = half["mask"][..., 0] > 0
+    pooled = full["depth"][order][..., 0].reshape(3, 48, 2, 48, 2).mean((2, 4)) / 2
+    np.testing.assert_allclose(half["depth"][..., 0][inside], pooled[inside], atol=1e-3)
+
+
+def test_coarse_faces_are_wrong_but_for_the_exact_ones(folder):
+    config = DetailBankConfig(path=str(folder), batch=3)
+    batch = next(detail_dataset(dataclasses.replace(config, exact=1.0), 48).as_numpy_iterator())
+    np.testing.assert_array_equal(batch["r"], batch["coarse_r"])
+    batch = next(detail_dataset(dataclasses.replace(config, exact=0.0), 48).as_numpy_iterator())
+    off = batch["coarse_r"] - batch["r"]
+    assert 0.3 < off[:, :200].std() < 0.5 and 0.01 < off[:, 284:287].std() < 0.1
+
+
+def test_pictures_are_lit_from_where_their_shading_says(folder):
+    config = DetailBankConfig(path=str(folder), batch=1)
+    world = Photographer(config, SIZE)
+    y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
+    ball = np.sqrt(np.maximum(0.64 - x**2 - y**2, 0)) * SIZE / 2
+    mask = (x**2 + y**2 < 0.5).astype(np.uint8)
+    head = {"r": np.zeros(290), "depth": ball, "albedo": np.ones_like(ball), "mask": mask, "skin": mask}
+    kinds = {"mask": tf.uint8, "skin": tf.uint8, "albedo": tf.float16}
+    head = {name: tf.cast(value, kinds.get(name, tf.float32))[None] for name, value in head.items()}
+    flat, errors = 0, []
+    for number in range(24):
+        image = world(head, tf.constant([5, number], tf.int64))["image"].numpy()[0, ..., 0] ** 2.2
+        depth, seen = head["depth"][..., None], tf.cast(mask, tf.float32)[None, ..., None]
+        normals = normals_from_depth(depth, seen).numpy()[0]
+        inner = x**2 + y**2 < 0.4
+        design = np.concatenate([np.ones((inner.sum(), 1)), normals[inner]], axis=1)
+        light = np.linalg.lstsq(design, image[inner], rcond=None)[0]
+        flat += np.linalg.norm(light[1:]) < 0.05 * abs(light[0])
+        errors.append(np.std(design @ light - image[inner]) / image[inner].mean())
+    assert 1 <= flat <= 8  # one in eight is lit from everywhere
+    assert np.median(errors) < 0.25  # attached shadows and gloss are all that the first harmonics miss
+
+
+def test_a_missing_bank_and_an_odd_size_are_named(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="detail_bank --output"):
+        detail_dataset(DetailBankConfig(path=str(tmp_path)), 48)
+    with pytest.raises(ValueError, match="expected a size that divides 96"):
+        detail_dataset(DetailBankConfig(path=str(folder)), 50)
+    assert detail_bank.main(["--output", str(tmp_path), "--heads", "0"]) == 2
