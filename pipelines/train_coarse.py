@@ -11,11 +11,14 @@ import tensorflow as tf
 
 from tfface.losses.geometry import RepresentationLoss, balanced_pose_weight, geometry_gram, gmse
 from tfface.losses.landmarks import ProjectedLandmarks
+from tfface.losses.points import map_surprise, point_distance
 from tfface.morphable import representation
-from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
+from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet, network_input
+from tfface.networks.point_head import point_vertices
 from tfface.networks.weights import load_weights, save_weights
 from tfface.pipelines.coarse_data import CoarseDataConfig, coarse_dataset
 from tfface.pipelines.precision import policy
+from tfface.pipelines.prime_points import prime
 from tfface.pipelines.runs import finished_epochs, write_config
 from tfface.pipelines.sampling import sample_r, seeds
 
@@ -29,7 +32,7 @@ class TrainCoarseConfig:
       data: where the faces come from.
       network: the architecture.
       steps: optimiser steps in all.
-      initial: .npz of weights to start from; None starts from random ones.
+      initial: .npz of weights to start from; None starts from random ones. Of another architecture, what fits is taken.
       faces: new faces per step; each is seen `passes` times, in as many steps, so that a step takes `faces · passes`
         samples.
       passes: 1 trains on r_t of eq. 3 alone, as the paper does; more show the network its own answers: the estimate
@@ -40,6 +43,9 @@ class TrainCoarseConfig:
       learning_rate: until the last part of the run, where it falls to 0 along a cosine.
       decay: share of the steps that this last part takes.
       landmark_weight: of the projected landmarks' distance (px) beside GMSE and pose; 0 is the paper's criterion.
+      point_weight: of the distance (px) of the points that the network locates, where its architecture has some.
+      map_weight: of the maps' cross-entropy, see `losses.points`.
+      prime_steps: steps of 512 random faces in which the way from points to r is learnt before the first image is seen.
       average: momentum of the averaged weights, which are the ones that ship.
       epoch_steps: steps between checkpoints.
       precision: "auto" is mixed_bfloat16 on processors that have it and float32 elsewhere.
@@ -58,6 +64,9 @@ class TrainCoarseConfig:
     learning_rate: float = 1e-3
     decay: float = 0.25
     landmark_weight: float = 0.2
+    point_weight: float = 0.1
+    map_weight: float = 1.0
+    prime_steps: int = 6000
     average: float = 0.998
     epoch_steps: int = 100
     precision: str = "auto"
@@ -143,6 +152,15 @@ class CoarseTrainer(keras.Model):
             name: self.add_weight(shape=shape, initializer="zeros", trainable=False, name=f"held_{name}")
             for name, shape in shapes.items()
         }
+        self.seeing, self.points = coarse.network, None
+        if coarse.config.points:
+            network, size = coarse.network, coarse.config.size
+            found = [network.get_layer(name).output for name in ("points", "scores_and_depths")]
+            self.seeing = keras.Model(network.input, [network.output, *found])
+            self.points = ProjectedLandmarks(
+                coarse.face_model, size, point_vertices(coarse.face_model, coarse.config.points)
+            )
+            self.points_px = keras.metrics.Mean("points_px")
         self.first_px = keras.metrics.Mean("first_px")
         self.last_px = keras.metrics.Mean("last_px")
         self.built = True
@@ -158,8 +176,10 @@ class CoarseTrainer(keras.Model):
             for new, name in zip(data, ("image", "truth", "estimate"), strict=True)
         )
         with tf.GradientTape() as tape:
-            answer = self((image, estimate), training=True)
+            answer, *located = self._see(image, estimate)
             loss = self.compute_loss(y=truth, y_pred=answer)
+            if located:
+                loss += self._point_loss(*located, self.points(truth))
             scaled = self.optimizer.scale_loss(loss)
         self._loss_tracker.update_state(loss, tf.shape(truth)[0])
         variables = self.coarse.network.trainable_variables
@@ -174,6 +194,21 @@ class CoarseTrainer(keras.Model):
         self.first_px.update_state(distance[:faces])
         self.last_px.update_state(distance[-faces:])
         return self.get_metrics_result()
+
+    def _see(self, image, estimate):
+        """The answer to an estimate, and, if there are any, the points that it was read off and their maps."""
+        if self.points is None:
+            return [self((image, estimate), training=True)]
+        answer, *located = self.seeing(network_input(image, self.coarse.feedback(estimate)), training=True)
+        return [estimate + answer if self.coarse.config.residual else answer, *located]
+
+    def _point_loss(self, points, maps, truth):
+        size = self.coarse.config.size
+        away = tf.reduce_mean(point_distance(points, truth, size))
+        self.points_px.update_state(away)
+        return self.config.point_weight * away + self.config.map_weight * tf.reduce_mean(
+            map_surprise(maps, truth, size)
+        )
 
     def _next_estimates(self, truth, answer):
         """What the next step starts from: the answers, or r_t of eq. 3 with the face beside as the random one."""
@@ -212,15 +247,24 @@ class Trapezoid(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "warmup": self.warmup, "steps": self.steps, "decay": self.decay}
 
 
-def build_trainer(model, config: TrainCoarseConfig) -> CoarseTrainer:
-    """The compiled trainer of a run, at its initial weights."""
+def build_trainer(model, config: TrainCoarseConfig, resumed: bool = False) -> CoarseTrainer:
+    """The compiled trainer of a run, at its initial weights; a `resumed` one isn't primed, as its weights follow."""
     keras.utils.set_random_seed(config.seed)
     coarse = IterativeCoarseNet(model, config.network, policy(config.precision))
-    if config.initial:
-        load_weights(coarse.network, config.initial)
     reference = sample_r(model, 512, tf.constant([config.seed, 1], tf.int64))
     loss = CoarseLoss(model, reference, config.landmark_weight)
     trainer = CoarseTrainer(coarse, config, loss.landmarks)
+    new = load_weights(coarse.network, config.initial, strict=False) if config.initial else None
+    if new:
+        print(f"{config.initial} holds no weights for {len(new)} variables, e.g. {new[0]}: they start from random ones")
+    if config.network.points and not (config.initial and not new) and not resumed:
+        primed = prime(
+            coarse.network.get_layer("points_to_face"), model, trainer.points, loss, config.prime_steps, config.seed
+        )
+        print(f"points to r: loss {primed:.3f} after {config.prime_steps} steps without an image")
+    if config.network.points:
+        # What it learnt of the face model alone, few samples of photographs would unlearn.
+        coarse.network.get_layer("points_to_face").trainable = False
     optimizer = keras.optimizers.Adam(schedule(config), clipnorm=5.0, use_ema=True, ema_momentum=config.average)
     # XLA on CPUs compiles for minutes and then runs convolutions on one core.
     trainer.compile(optimizer, loss=loss, jit_compile=False)
@@ -236,9 +280,9 @@ def train_coarse(model, config: TrainCoarseConfig) -> IterativeCoarseNet:
     """
     output = write_config(config)
     (output / "coarse_net.json").write_text(json.dumps(dataclasses.asdict(config.network)) + "\n", encoding="utf-8")
-    trainer = build_trainer(model, config)
-    network = trainer.coarse.network
     done = finished_epochs(output / "backup")
+    trainer = build_trainer(model, config, resumed=done > 0)
+    network = trainer.coarse.network
     trainer.fit(
         coarse_dataset(model, config.data, config.faces, start=done * config.epoch_steps),
         epochs=-(-config.steps // config.epoch_steps),

@@ -1,4 +1,4 @@
-"""Distance between the projected landmarks of two representations: what a person sees as misalignment."""
+"""Distance between projected points of two representations, the landmarks first: what a person sees as misalignment."""
 
 import numpy as np
 import tensorflow as tf
@@ -14,20 +14,24 @@ class ProjectedLandmarks:
     Args:
       model: a `MorphableModel`.
       size: width of the crop that distances are measured in, px.
+      vertices: ids `[N]` of other vertices to project; None takes the landmarks.
     """
 
-    def __init__(self, model, size: int = 200):
-        ids = np.asarray(model.landmarks)
+    def __init__(self, model, size: int = 200, vertices=None):
+        ids = np.asarray(model.landmarks if vertices is None else vertices)
         self.size = size
+        self.count = len(ids)
         self.mean = model.mean[ids].reshape(1, -1).astype(np.float32)
         basis = np.concatenate([model.identity_basis[ids], model.expression_basis[ids]], axis=-1)
         self.basis = basis.reshape(-1, representation.GEOMETRY_SIZE).T.astype(np.float32)
 
     def __call__(self, r: tf.Tensor) -> tf.Tensor:
-        """r `[B, 290]` → `[B, 68, 3]` px: x right, y down, z nearer."""
+        """r `[B, 290]` → `[B, N, 3]` px: x right, y down, z nearer."""
         r = tf.cast(r, tf.float32)
         points = tf.matmul(r[:, : representation.GEOMETRY_SIZE], self.basis) + self.mean
-        return project(tf.reshape(points, [-1, 68, 3]), *camera(r[:, representation.GEOMETRY_SIZE :], self.size))
+        return project(
+            tf.reshape(points, [-1, self.count, 3]), *camera(r[:, representation.GEOMETRY_SIZE :], self.size)
+        )
 
     def distance(self, r_true: tf.Tensor, r_pred: tf.Tensor) -> tf.Tensor:
         """Mean distance `[B]` in px, smooth at zero: √(d² + 1) − 1, so that no single point rules."""

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tfface.morphable import representation
+from tfface.networks.point_head import build_points_to_face, locate
 from tfface.rendering.feedback import FeedbackRenderer
 
 INPUT_CHANNELS = 7
@@ -28,6 +29,8 @@ class CoarseNetConfig:
       passes: times that the network is applied from r₀ = 0.
       residual: the network answers what to add to r, rather than r itself as in the paper: what a pass cannot see it
         leaves alone.
+      points: points of the face that the network locates on a map and reads r off, see `point_head`; 0 is the paper's
+        way, from pooled features alone.
     """
 
     size: int = 200
@@ -37,6 +40,7 @@ class CoarseNetConfig:
     patch_stem: bool = True
     passes: int = 4
     residual: bool = False
+    points: int = 0
 
 
 def _conv(x, filters, kernel, strides, name):
@@ -86,9 +90,11 @@ def _layers(config: CoarseNetConfig) -> keras.Model:
     else:
         x = keras.layers.ReLU()(_conv(inputs, config.stem, 7, 2, "stem"))
         x = keras.layers.MaxPooling2D(3, 2, padding="same")(x)
+    maps = []
     for stage, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True), start=1):
         for block in range(count):
             x = _block(x, width, 2 if stage > 1 and block == 0 else 1, f"stage{stage}_{block + 1}")
+        maps.append(x)
     # Pose is a matter of where things are: average pooling alone would throw that away, so the last map is also read
     # place by place through a narrow projection.
     places = keras.layers.Conv2D(32, 1, activation="relu", name="places")(x)
@@ -97,8 +103,13 @@ def _layers(config: CoarseNetConfig) -> keras.Model:
         representation.SIZE,
         kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3),
         dtype="float32",
-        name="r",
+        name="appearance" if config.points else "r",
     )(features)
+    if config.points:
+        # A quarter of the first stage's pixels locate a point well enough, and a map of all of them would cost as much
+        # as the backbone.
+        points = locate(maps[1:] or maps, config.points, 96)
+        r = keras.layers.Add(dtype="float32", name="r")([r, build_points_to_face(config.points)(points)])
     return keras.Model(inputs, r, name="coarse_net")
 
 

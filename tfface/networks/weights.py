@@ -25,8 +25,13 @@ def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
     write_files(path.parent, {path.name: buffer.getvalue()})
 
 
-def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
-    """Sets all variables of a built `model` from a file of `save_weights`.
+def load_weights(model: keras.Model, path: str | os.PathLike, strict: bool = True) -> list[str]:
+    """Sets the variables of a built `model` from a file of `save_weights`; returns the names of those it doesn't hold.
+
+    Args:
+      model: a built model.
+      path: the file.
+      strict: the file must hold all of the model's variables and no others; else, those that fit are taken.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -42,7 +47,8 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
         raise ValueError(f"expected {path} to be an .npz of weights, received something else ({error})") from error
     wanted = {_key(variable): tuple(variable.shape) for variable in model.variables}
     received = {key: value.shape for key, value in arrays.items()}
-    if wanted != received:
+    fitting = {key for key, shape in wanted.items() if received.get(key) == shape}
+    if wanted != received if strict else not fitting:
         odd = sorted(k for k in wanted.keys() | received.keys() if wanted.get(k) != received.get(k))
         raise ValueError(
             f"expected the weights of {model.name!r} in {path}, received other variables or shapes, e.g. "
@@ -50,7 +56,9 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
             "build the model with the configuration that the weights were trained with"
         )
     for variable in model.variables:
-        variable.assign(arrays[_key(variable)].astype(np.float32))
+        if _key(variable) in fitting:
+            variable.assign(arrays[_key(variable)].astype(np.float32))
+    return sorted(wanted.keys() - fitting)
 
 
 def _key(variable) -> str:

@@ -1,0 +1,65 @@
+"""Points located on a map: which they are, the soft-argmax against a slow reference, and the network around it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
+from tfface.networks.point_head import REACH, SoftArgmax, build_points_to_face, point_vertices
+
+NET = CoarseNetConfig(size=64, widths=(8, 8, 8), blocks=(1, 1, 1), stem=8, points=70)
+
+
+def test_points_are_the_landmarks_and_then_far_from_each_other(model):
+    chosen = point_vertices(model, 100)
+    np.testing.assert_array_equal(chosen[:68], model.landmarks)
+    assert len(set(chosen[68:])) == 32
+    more = model.mean[chosen[68:]]
+    apart = np.linalg.norm(more[:, None] - more[None], axis=-1)[np.triu_indices(32, 1)]
+    assert apart.min() > 20  # mm
+    with pytest.raises(ValueError, match="expected at least 68 points"):
+        point_vertices(model, 60)
+
+
+def test_soft_argmax_is_the_mean_place_and_depth():
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(2, 3, 5, 4)).astype(np.float32)
+    points = SoftArgmax()(maps).numpy()
+    assert points.shape == (2, 2, 3) == SoftArgmax().compute_output_shape(maps.shape)
+    for b in range(2):
+        for k in range(2):
+            share = np.exp(maps[b, :, :, k])
+            share /= share.sum()
+            x = sum(share[i, j] * REACH * ((j + 0.5) / 2.5 - 1) for i in range(3) for j in range(5))
+            y = sum(share[i, j] * REACH * ((i + 0.5) / 1.5 - 1) for i in range(3) for j in range(5))
+            np.testing.assert_allclose(points[b, k], [x, y, (share * maps[b, :, :, 2 + k]).sum()], atol=1e-5)
+
+
+def test_a_point_of_the_crop_is_in_half_widths():
+    scores = np.full((1, 25, 25, 2), -50.0, np.float32)
+    scores[0, 12, 20, 0] = 50.0
+    scores[..., 1] = 0.25
+    np.testing.assert_allclose(SoftArgmax()(scores)[0, 0], [REACH * (20.5 / 12.5 - 1), 0.0, 0.25], atol=1e-5)
+
+
+def test_the_network_still_answers_r_and_shares_its_weights_over_passes(model):
+    net = IterativeCoarseNet(model, NET)
+    image = np.random.default_rng(1).uniform(size=(2, 64, 64, 1)).astype(np.float32)
+    assert net.all_passes(image, passes=2).shape == (2, 2, 290)
+    assert net.network.get_layer("points").output.shape == (None, 70, 3)
+    assert len(net.variables) == len(net.network.variables)
+    without = IterativeCoarseNet(model, dataclasses.replace(NET, points=0))
+    names = {v.path.split("/", 1)[-1] for v in net.network.variables}
+    shared = [v for v in without.network.variables if v.path.split("/", 1)[-1] in names]
+    assert len(shared) > 0.9 * len(without.network.variables)  # so that old weights carry over
+
+
+def test_r_hangs_on_the_points():
+    head = build_points_to_face(70)
+    points = tf.Variable(np.random.default_rng(2).normal(size=(2, 70, 3)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(head(points) ** 2)
+    gradient = tape.gradient(value, points).numpy()
+    assert np.all(np.isfinite(gradient)) and np.all(np.abs(gradient).max((0, 2)) > 0)
