@@ -1,5 +1,6 @@
 """Puts the networks of two training runs together into one model folder, as `Reconstructor` loads it."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from tfface.morphable.model import MorphableModel
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
 from tfface.networks.fine_net import FineNet  # noqa: F401 - registers the class that the .keras file names
 from tfface.networks.pretrained import Pretrained, save_pretrained, tuples
-from tfface.networks.weights import load_weights
+from tfface.networks.weights import load_weights, save_weights
+from tfface.output import write_files
 
 
 def assemble(coarse_run, fine_run, output, description: dict | None = None) -> Pretrained:
@@ -17,7 +19,7 @@ def assemble(coarse_run, fine_run, output, description: dict | None = None) -> P
 
     Args:
       coarse_run: folder of `tfface train coarse`, with `coarse.npz` and `coarse_net.json`.
-      fine_run: folder of `tfface train fine`, with `fine_net.keras`.
+      fine_run: folder of `tfface train end-to-end`, with `fine_net.keras`; it can be the first as well.
       output: folder of the model.
       description: goes into `config.json`.
 
@@ -26,13 +28,37 @@ def assemble(coarse_run, fine_run, output, description: dict | None = None) -> P
       ValueError: a file isn't what it should be.
     """
     coarse_run, fine_run = Path(coarse_run), Path(fine_run)
-    for path in (coarse_run / "coarse.npz", coarse_run / "coarse_net.json", fine_run / "fine_net.keras"):
-        if not path.is_file():
-            raise FileNotFoundError(f"expected {path} from a training run of at least one epoch, found none")
-    config = CoarseNetConfig(**tuples(json.loads((coarse_run / "coarse_net.json").read_text(encoding="utf-8"))))
+    if not (fine_run / "fine_net.keras").is_file():
+        raise FileNotFoundError(
+            f"expected {fine_run / 'fine_net.keras'} from a training run of at least one epoch, found none"
+        )
     face_model = MorphableModel.default()
-    coarse = IterativeCoarseNet(face_model, config)
-    load_weights(coarse.network, coarse_run / "coarse.npz")
+    coarse = load_coarse_run(coarse_run, face_model)
     networks = Pretrained(face_model, coarse, keras.saving.load_model(fine_run / "fine_net.keras"))
     save_pretrained(networks, output, description)
     return networks
+
+
+def save_coarse_run(coarse: IterativeCoarseNet, folder) -> None:
+    """Writes CoarseNet's weights and architecture, `coarse.npz` and `coarse_net.json`."""
+    folder = Path(folder)
+    text = json.dumps(dataclasses.asdict(coarse.config)) + "\n"
+    write_files(folder, {"coarse_net.json": text.encode()})
+    save_weights(coarse.network, folder / "coarse.npz")
+
+
+def load_coarse_run(folder, face_model: MorphableModel) -> IterativeCoarseNet:
+    """CoarseNet as `save_coarse_run` and `tfface train coarse` leave it.
+
+    Raises:
+      FileNotFoundError: the run hasn't written its weights yet.
+      ValueError: a file isn't what it should be.
+    """
+    folder = Path(folder)
+    for path in (folder / "coarse.npz", folder / "coarse_net.json"):
+        if not path.is_file():
+            raise FileNotFoundError(f"expected {path} from a training run of at least one epoch, found none")
+    config = CoarseNetConfig(**tuples(json.loads((folder / "coarse_net.json").read_text(encoding="utf-8"))))
+    coarse = IterativeCoarseNet(face_model, config)
+    load_weights(coarse.network, folder / "coarse.npz")
+    return coarse

@@ -8,9 +8,10 @@ import tensorflow as tf
 from tfface.morphable import representation
 from tfface.morphable.mirror import Mirror
 from tfface.pipelines import fitted_photos
+from tfface.pipelines.occluders import Occluders
 from tfface.pipelines.reposed_photos import PhotoReposer
 from tfface.pipelines.sampling import SamplingConfig, sample_r, seeds
-from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld, occlude, photograph
+from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld, photograph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +79,14 @@ def photo_batches(model, config: CoarseDataConfig, batch: int, start: int) -> tf
         augmentation=fitted_photos.AugmentationConfig(shift=0.07, scale=0.2, gamma=0.0),
         seed=config.seed,
     )
+    occluders = Occluders(model, data.size)
 
     def vary(index, sample):
         turn, cover, camera = seeds(tf.stack([tf.constant(config.seed + 2, tf.int64), index + start]), 3)
         draw = tf.random.stateless_uniform([batch], turn, -1.0, 1.0)
         angle = draw**3 * (config.photo_roll_degrees * np.pi / 180.0)
         image, r = rotate_crop(sample["image"], sample["r"], angle)
-        return {"image": photograph(occlude(image, cover), SyntheticConfig(), camera), "r": r}
+        return {"image": photograph(occluders(image, r, cover), SyntheticConfig(), camera), "r": r}
 
     source = fitted_photos.dataset(data, Mirror.of(model), start)
     return source.enumerate().map(vary, num_parallel_calls=2, deterministic=True)
@@ -96,11 +98,12 @@ def reposed_batches(model, config: CoarseDataConfig, batch: int, start: int) -> 
         photos=config.photos, fits=config.fits, batch_size=batch, seed=config.seed + 10
     )
     repose = PhotoReposer(model, data.size)
+    occluders = Occluders(model, data.size)
 
     def vary(index, sample):
         turn, cover, camera = seeds(tf.stack([tf.constant(config.seed + 4, tf.int64), index + start]), 3)
         image, r = repose(sample["image"], sample["r"], sample["valid"], turn)
-        return {"image": photograph(occlude(image, cover), SyntheticConfig(), camera), "r": r}
+        return {"image": photograph(occluders(image, r, cover), SyntheticConfig(), camera), "r": r}
 
     source = fitted_photos.dataset(data, Mirror.of(model), start)
     return source.enumerate().map(vary, num_parallel_calls=2, deterministic=True)

@@ -12,10 +12,10 @@ from tfface.pipelines import evaluate_landmarks
 PROTOCOL = (
     "Shading residual: {faces} validation photographs of {folder}, cut around their landmarks at {sizes} px, "
     "geometry by CoarseNet. Light (11) and albedo (12) are solved on the coarse depth and kept. Residual: rms of "
-    "albedo × shading − picture over the skin. “release” is the criterion of `tfface train fine` (light linear, gain"
-    " matched within 6 px, relative to local brightness, clear outliers excluded); “paper” is eq. 8 as printed, grey"
-    " values 0…255. “lower”: by how much fine's residual is below coarse's, per photograph: mean, median and the "
-    "share of photographs on which it is lower by 40 % or more."
+    "albedo × shading − picture over the skin. “release” is the criterion of `tfface train end-to-end` (light "
+    "linear, gain matched within 6 px, relative to local brightness, clear outliers excluded); “paper” is eq. 8 as "
+    "printed, grey values 0…255. “lower”: by how much fine's residual is below coarse's, per photograph: mean, median "
+    "and the share of photographs on which it is lower by 40 % or more."
 )
 CRITERIA = {"release": shading.release, "paper": shading.paper}
 ENOUGH = 0.4

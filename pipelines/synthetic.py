@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfface.geometry.mesh import normalize
 from tfface.morphable.representation import interpolate as interpolate_r
 from tfface.networks.coarse_net import network_input
+from tfface.pipelines.occluders import Occluders
 from tfface.pipelines.sampling import SamplingConfig, sample_r, seeds
 from tfface.rendering.feedback import FeedbackRenderer
 from tfface.rendering.shading import directional, specular
@@ -27,6 +28,7 @@ class SyntheticConfig:
       lights: number of directional lights.
       noise: highest standard deviation of sensor noise, in grey levels of 1.
       blur: highest standard deviation of the blur, px.
+      jpeg: share of pictures that were compressed.
     """
 
     size: int = 200
@@ -35,6 +37,7 @@ class SyntheticConfig:
     lights: int = 3
     noise: float = 0.04
     blur: float = 1.2
+    jpeg: float = 0.35
 
 
 def _uniform(shape, seed, low=0.0, high=1.0):
@@ -68,31 +71,6 @@ def _background(batch: int, size: int, seed: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(texture + step, 0.0, 1.0)
 
 
-def occlude(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Covers some faces with one or two soft-edged ellipses of flat, noisy grey: hair, hands, caps, microphones."""
-    batch, size = image.shape[0], image.shape[1]
-    where, shape, tone, grain, present = seeds(seed, 5)
-    axis = tf.linspace(-1.0, 1.0, size)
-    for i in range(2):
-        offset = tf.constant([i, i], where.dtype)
-        angle = _uniform([batch], where + offset, 0.0, 2.0 * np.pi)
-        radius = _uniform([batch], present + offset, 0.45, 1.0)
-        half = _uniform([batch, 2], shape + offset, 0.08, 0.45)
-        turn = _uniform([batch], shape + offset + 7, 0.0, np.pi)
-        dx = axis[None, None, :] - (radius * tf.cos(angle))[:, None, None]
-        dy = axis[None, :, None] - (radius * tf.sin(angle))[:, None, None]
-        c, s = tf.cos(turn)[:, None, None], tf.sin(turn)[:, None, None]
-        distance = tf.sqrt(
-            ((c * dx + s * dy) / half[:, 0, None, None]) ** 2 + ((c * dy - s * dx) / half[:, 1, None, None]) ** 2
-        )
-        cover = tf.sigmoid((1.0 - distance) * 25.0)[..., None]
-        cover *= tf.cast(_uniform([batch, 1, 1, 1], tone + offset + 3) < 0.25, tf.float32)
-        texture = _uniform([batch, 1, 1, 1], tone + offset) * 0.9
-        texture += (_smooth_noise(batch, size, 50, grain + offset) - 0.5) * 0.15
-        image = image * (1.0 - cover) + tf.clip_by_value(texture, 0.0, 1.0) * cover
-    return image
-
-
 def _light(normals: tf.Tensor, config: SyntheticConfig, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Diffuse shading and gloss, both `[B, H, W, 1]`, of random lights on unit normals in the camera's frame."""
     batch = normals.shape[0]
@@ -120,10 +98,27 @@ def _blur(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     return image * (1.0 - share) + blurred * share
 
 
+def _compressed(image: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
+    """Some of the images `[B, H, W, 1]` as JPEG leaves them, at a quality of 10 to 80."""
+    which, how = seeds(seed, 2)
+    batch = image.shape[0]
+    chosen = _uniform([batch], which) < share
+    quality = tf.random.stateless_uniform([batch], how, 10, 80, tf.int32)
+
+    def one(inputs):
+        picture, its_quality, is_chosen = inputs
+        return tf.cond(is_chosen, lambda: tf.image.adjust_jpeg_quality(picture, its_quality), lambda: picture)
+
+    return tf.map_fn(one, (image, quality, chosen), fn_output_signature=tf.TensorSpec(image.shape[1:], tf.float32))
+
+
 def photograph(image: tf.Tensor, config: SyntheticConfig, seed: tf.Tensor) -> tf.Tensor:
-    """What a camera makes of display-referred grey `[B, H, W, 1]`: exposure, contrast, low resolution, blur, noise."""
+    """What a camera makes of display-referred grey `[B, H, W, 1]`.
+
+    Exposure, contrast, low resolution, blur, noise, JPEG.
+    """
     batch, size = image.shape[0], image.shape[1]
-    expose, contrast, soften, grain, level, coarse = seeds(seed, 6)
+    expose, contrast, soften, grain, level, coarse, file = seeds(seed, 7)
     image = tf.clip_by_value(image, 1e-4, 1.0) ** _uniform([batch, 1, 1, 1], contrast, 0.7, 1.4)
     image = image * _uniform([batch, 1, 1, 1], expose, 0.75, 1.15)
     image = _blur(image, _uniform([batch], soften, -0.4, config.blur))
@@ -131,7 +126,8 @@ def photograph(image: tf.Tensor, config: SyntheticConfig, seed: tf.Tensor) -> tf
     pixelated = tf.image.resize(small, [size, size], "bicubic")
     image = tf.where(_uniform([batch, 1, 1, 1], coarse) < 0.15, pixelated, image)
     noise = tf.random.stateless_normal(tf.shape(image), grain)
-    return tf.clip_by_value(image + noise * _uniform([batch, 1, 1, 1], level, 0.0, config.noise), 0.0, 1.0)
+    image = tf.clip_by_value(image + noise * _uniform([batch, 1, 1, 1], level, 0.0, config.noise), 0.0, 1.0)
+    return _compressed(image, config.jpeg, file)
 
 
 class SyntheticWorld:
@@ -146,6 +142,7 @@ class SyntheticWorld:
         self.model = model
         self.config = config or SyntheticConfig()
         self.renderer = FeedbackRenderer(model, self.config.size)
+        self.occluders = Occluders(model, self.config.size)
         self.luma_mean = (model.albedo_mean @ _LUMA)[:, None].astype(np.float32)
         self.luma_basis = np.einsum("vck,c->vk", model.albedo_basis, _LUMA).astype(np.float32)
 
@@ -173,7 +170,7 @@ class SyntheticWorld:
         # A soft outline: the mask's own staircase would tell the network where the face ends.
         soft = _blur(mask, tf.fill([config.batch], 0.8))
         image = face * soft + _background(config.batch, config.size, behind) * (1.0 - soft)
-        image = photograph(occlude(image, cover), config, lens)
+        image = photograph(self.occluders(image, r, cover), config, lens)
         return {"image": image, "r": r}
 
     def _albedo(self, seed: tf.Tensor) -> tf.Tensor:

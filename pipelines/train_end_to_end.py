@@ -12,6 +12,7 @@ from tfface.morphable.mirror import Mirror
 from tfface.networks import fine_net
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
 from tfface.pipelines import fitted_photos
+from tfface.pipelines.assemble import load_coarse_run, save_coarse_run
 from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
 from tfface.pipelines.precision import policy
@@ -28,6 +29,8 @@ class TrainFineConfig:
         network: a `FineNetConfig`.
         model: an `EndToEndConfig` (criterion, skin regions, window).
         data: the photographs to train on.
+        coarse: folder of `tfface train coarse` whose network is trained on, end to end; None takes the coarse geometry
+            from the fits, and leaves CoarseNet as it is.
         heads: heads with true wrinkles to train on too, see `pipelines.detail_bank`.
         validation: batches of the validation photographs after each epoch; 0 for none.
         epochs: epochs in all.
@@ -44,6 +47,7 @@ class TrainFineConfig:
         default_factory=lambda: EndToEndConfig(criterion=shading.release(), window=128)
     )
     data: FittedPhotosConfig = FittedPhotosConfig()
+    coarse: str | None = None
     heads: DetailBankConfig = DetailBankConfig()
     validation: int = 8
     epochs: int = 40
@@ -72,17 +76,19 @@ def release(**changes) -> TrainFineConfig:
 PRESETS = {"paper": paper, "release": release}
 
 
-class SaveFineNet(keras.callbacks.Callback):
-    """Writes the network alone, complete and loadable, after every epoch."""
+class SaveNetworks(keras.callbacks.Callback):
+    """Writes FineNet and, if it is trained too, CoarseNet, each complete and loadable, after every epoch."""
 
-    def __init__(self, path):
+    def __init__(self, folder):
         super().__init__()
-        self.path = Path(path)
+        self.folder = Path(folder)
 
     def on_epoch_end(self, epoch, logs=None):
-        part = self.path.with_name(f"{self.path.stem}.part.keras")
+        part = self.folder / "fine_net.part.keras"
         self.model.fine_net.save(part)
-        part.replace(self.path)
+        part.replace(self.folder / "fine_net.keras")
+        if self.model.coarse_net is not None:
+            save_coarse_run(self.model.coarse_net, self.folder)
 
 
 def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -> EndToEnd:
@@ -109,7 +115,7 @@ def callbacks(config: TrainFineConfig) -> list:
     return [
         *(board if importlib.util.find_spec("tensorboard") else []),
         keras.callbacks.CSVLogger(str(output / "history.csv"), append=True),
-        SaveFineNet(output / "fine_net.keras"),
+        SaveNetworks(output),
         keras.callbacks.ModelCheckpoint(
             str(output / "checkpoint.weights.h5"), save_weights_only=True, save_freq="epoch"
         ),
@@ -140,6 +146,10 @@ def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, origin
         from tfface.morphable.model import MorphableModel
 
         face_model = MorphableModel.default()
+    if config.coarse and coarse_net is None:
+        coarse_net = load_coarse_run(config.coarse, face_model)
+        # Without fits in the data, the solution to stay near would be this copy's; with them it is the fits'.
+        original = original or load_coarse_run(config.coarse, face_model)
     mirror = Mirror.of(face_model)
     output = write_config(config)
     model = build(config, face_model, coarse_net, original)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfface.morphable.representation import vertices_image
 from tfface.networks.coarse_net import CoarseNetConfig, build_coarse_net
 from tfface.pipelines.sampling import SamplingConfig
-from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld, occlude, synthetic_dataset, training_dataset
+from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld, synthetic_dataset, training_dataset
 
 SMALL = SyntheticConfig(size=64, batch=4)
 
@@ -40,12 +40,6 @@ def test_the_face_is_where_r_says(model):
         low, high = np.clip(points[b].min(axis=0), 0, 64), np.clip(points[b].max(axis=0), 0, 64)
         np.testing.assert_allclose([columns.min(), rows.min()], low[:2], atol=1.5)
         np.testing.assert_allclose([columns.max() + 1, rows.max() + 1], high[:2], atol=1.5)
-
-
-def test_occluders_cover_some_pictures_and_leave_the_others(model):
-    image = tf.fill([64, 32, 32, 1], 0.5)
-    covered = np.abs(occlude(image, tf.constant([0, 1], tf.int64)).numpy() - 0.5).max(axis=(1, 2, 3)) > 0.02
-    assert 0.2 < covered.mean() < 0.8
 
 
 def test_training_dataset_feeds_fit_and_repeats_itself(model):

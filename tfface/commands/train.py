@@ -1,4 +1,4 @@
-"""Trains CoarseNet (`tfface train coarse`) or FineNet (`tfface train fine`); `tfface train assemble` joins the two.
+"""Trains CoarseNet (`train coarse`), then FineNet, alone or with it (`train end-to-end`); `train assemble` joins them.
 
 The same command goes on where an interrupted run stopped. docs/training.md tells which data to bring.
 """
@@ -8,7 +8,7 @@ import dataclasses
 
 from tfface.errors import InputError
 
-HELP = "train CoarseNet or FineNet, or go on with a run"
+HELP = "train the networks, or go on with a run"
 
 
 def configure(parser: argparse.ArgumentParser):
@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser):
     stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for name, text in (
         ("coarse", "CoarseNet, on synthetic faces and, if there are some, fitted photographs (§3)"),
-        ("fine", "FineNet, on fitted photographs (§4)"),
+        ("end-to-end", "FineNet on fitted photographs, joined to CoarseNet if that is named (§4)"),
     ):
         stage = stages.add_parser(name, help=text, description=text)
         stage.add_argument("--preset", choices=("paper", "release"), default="release", help="the recipe to start from")
@@ -34,10 +34,13 @@ def configure(parser: argparse.ArgumentParser):
         )
         stage.add_argument("--fits", metavar="FILE", help="their fits, from `python -m tfface.pipelines.fit_photos`")
         stage.add_argument("--output", metavar="DIR", help="folder of the run: checkpoints, logs, weights")
+        if name == "end-to-end":
+            stage.add_argument("--coarse", metavar="DIR", help="folder of a run of `train coarse` to train on")
+            stage.add_argument("--heads", metavar="DIR", help="heads of `python -m tfface.pipelines.detail_bank`")
     text = "one model folder for `tfface reconstruct --model` from the folders of two runs"
     together = stages.add_parser("assemble", help=text, description=text)
     together.add_argument("--coarse", required=True, metavar="DIR", help="folder of a run of `train coarse`")
-    together.add_argument("--fine", required=True, metavar="DIR", help="folder of a run of `train fine`")
+    together.add_argument("--fine", required=True, metavar="DIR", help="folder of a run of `train end-to-end`")
     together.add_argument("--output", required=True, metavar="DIR", help="folder for the model")
 
 
@@ -47,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import_tensorflow()
     try:
-        return {"coarse": _coarse, "fine": _fine, "assemble": _assemble}[arguments.stage](arguments)
+        return {"coarse": _coarse, "end-to-end": _end_to_end, "assemble": _assemble}[arguments.stage](arguments)
     except (FileNotFoundError, ValueError) as error:
         raise InputError(str(error)) from error
 
@@ -69,21 +72,24 @@ def _coarse(arguments) -> int:
     return 0
 
 
-def _fine(arguments) -> int:
+def _end_to_end(arguments) -> int:
     from tfface.pipelines.train_end_to_end import PRESETS, train_fine
 
     config = PRESETS[arguments.preset]()
     data = {name: getattr(arguments, name) for name in ("photos", "fits") if getattr(arguments, name)}
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
-    if arguments.output:
-        config = dataclasses.replace(config, output=arguments.output)
-    config = changed(config, arguments.changes)
+    if arguments.heads:
+        config = dataclasses.replace(config, heads=dataclasses.replace(config.heads, path=arguments.heads))
+    given = {name: getattr(arguments, name) for name in ("output", "coarse") if getattr(arguments, name)}
+    config = changed(dataclasses.replace(config, **given), arguments.changes)
     if arguments.show:
         return _show(config)
     if not config.data.photos:
         raise InputError("expected a folder of photographs to train FineNet on; name one with --photos")
+    if arguments.preset == "paper" and not config.coarse:
+        raise InputError("expected CoarseNet to train end to end with, as the paper does; name its run with --coarse")
     train_fine(config)
-    print(f"Network: {config.output}/fine_net.keras")
+    print(f"Networks: {config.output}")
     return 0
 
 
