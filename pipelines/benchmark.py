@@ -1,4 +1,4 @@
-"""How fast things are: `python -m tfface.pipelines.benchmark export`.
+"""How fast things are: `python -m tfface.pipelines.benchmark export` (or `synthetic`).
 
 `export` times every stage and every exported format, per face, beside two yardsticks: the floating point operations of
 the networks and the face model as plain matrix products, and a z-buffer in plain C.
@@ -252,7 +252,22 @@ def _export_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--folder", help=argparse.SUPPRESS)
 
 
-BENCHMARKS = {"export": (_export_arguments, export_benchmark, "every stage and exported format, ms per face")}
+def _synthetic_arguments(parser):
+    from tfface.pipelines import benchmark_synthetic
+
+    benchmark_synthetic.configure(parser)
+
+
+def _synthetic(options) -> dict:
+    from tfface.pipelines import benchmark_synthetic
+
+    return benchmark_synthetic.run(options)
+
+
+BENCHMARKS = {
+    "export": (_export_arguments, export_benchmark, "every stage and exported format, ms per face"),
+    "synthetic": (_synthetic_arguments, _synthetic, "what a synthetic face costs, and what training spends on one"),
+}
 """Name → (adds its arguments, runs and returns {"rows": […]}, a line of help). Add others here."""
 
 
@@ -284,6 +299,8 @@ def main(arguments=None) -> int:
         return 2
     if report:
         show(report["rows"])
+        if "note" in report:
+            print(report["note"])
         if options.json:
             from tfface.output import write_files
 

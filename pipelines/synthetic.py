@@ -49,7 +49,7 @@ def _smooth_noise(batch, size, cells, seed):
     return tf.image.resize(_uniform([batch, cells, cells, 1], seed), [size, size], "bicubic")
 
 
-def _background(batch: int, size: int, seed: tf.Tensor) -> tf.Tensor:
+def background(batch: int, size: int, seed: tf.Tensor) -> tf.Tensor:
     """A background `[batch, size, size, 1]`: noise of several scales, or nearly flat, behind some edges."""
     coarse, middle, fine, mix, level, edge = seeds(seed, 6)
     weights = _uniform([batch, 1, 1, 3], mix) ** 2 * tf.constant([1.0, 0.8, 0.4])
@@ -71,7 +71,7 @@ def _background(batch: int, size: int, seed: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(texture + step, 0.0, 1.0)
 
 
-def _light(normals: tf.Tensor, config: SyntheticConfig, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def light(normals: tf.Tensor, config: SyntheticConfig, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Diffuse shading and gloss, both `[B, H, W, 1]`, of random lights on unit normals in the camera's frame."""
     batch = normals.shape[0]
     ambient, direction, strength, gloss, shine, top = seeds(seed, 6)
@@ -159,21 +159,21 @@ class SyntheticWorld:
         config = self.config
         r = sample_r(self.model, config.batch, geometry, config.sampling)
         _, normals, visibility = self.renderer.geometry(r)
-        albedo = self._albedo(skin)
+        albedo = self.albedo(skin)
         maps = interpolate(visibility, self.model.triangles, tf.concat([normals, albedo], -1))
         maps = tf.ensure_shape(maps, [config.batch, config.size, config.size, 4])
         mask = coverage(visibility)
-        diffuse, gloss = _light(normalize(maps[..., :3]), config, lighting)
+        diffuse, gloss = light(normalize(maps[..., :3]), config, lighting)
         spots = 1.0 + (_smooth_noise(config.batch, config.size, 40, mottle) - 0.5) * 0.15
         radiance = maps[..., 3:4] * spots * diffuse * 1.6 + gloss
         face = tf.clip_by_value(radiance, 1e-4, 1.0) ** (1.0 / 2.2)
         # A soft outline: the mask's own staircase would tell the network where the face ends.
         soft = _blur(mask, tf.fill([config.batch], 0.8))
-        image = face * soft + _background(config.batch, config.size, behind) * (1.0 - soft)
+        image = face * soft + background(config.batch, config.size, behind) * (1.0 - soft)
         image = photograph(self.occluders(image, r, cover), config, lens)
         return {"image": image, "r": r}
 
-    def _albedo(self, seed: tf.Tensor) -> tf.Tensor:
+    def albedo(self, seed: tf.Tensor) -> tf.Tensor:
         """Luminance of random skin `[B, V, 1]`, linear, 0.02…1."""
         coefficients, tint = seeds(seed, 2)
         weights = tf.random.stateless_truncated_normal([self.config.batch, self.luma_basis.shape[1]], coefficients)

@@ -99,6 +99,10 @@ class Reconstructor:
             for detection, square, row in zip(detections, squares, r, strict=True)
         ]
 
+    def coarse(self, image: np.ndarray, squares: list) -> np.ndarray:
+        """CoarseNet's answers r `[N, 290]` in given crops (cx, cy, side in px) of an image, uint8 `[H, W, 3]`."""
+        return self._run_coarse(image, squares)
+
     def _coarse(self, image: np.ndarray, squares: list) -> tuple[list, np.ndarray]:
         """The squares that were used in the end, and r `[N, 290]` in them."""
         r = self._run_coarse(image, squares)

@@ -9,12 +9,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfface.losses import shading
 from tfface.morphable import representation
 from tfface.morphable.mirror import Mirror
 from tfface.morphable.model import MorphableModel
+from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
 from tfface.networks.end_to_end import EndToEndConfig
 from tfface.networks.fine_net import FineNetConfig
 from tfface.pipelines import fitted_photos, train_end_to_end
+from tfface.pipelines.assemble import assemble, load_coarse_run, save_coarse_run
 from tfface.pipelines.crops import AugmentationConfig
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
 
@@ -112,3 +115,24 @@ def test_presets():
     paper = train_end_to_end.paper()
     assert paper.network.channels() == (64, 128, 256) and paper.model == EndToEndConfig()
     assert train_end_to_end.release().model.criterion.trust > 0
+
+
+def test_end_to_end_training_moves_coarse_net_and_both_assemble(folder, face_model):
+    coarse = IterativeCoarseNet(face_model, CoarseNetConfig(size=SIZE, widths=(8,), blocks=(1,), stem=8, passes=2))
+    save_coarse_run(coarse, folder / "coarse")
+    network = FineNetConfig(width=0.0625, regressor=(8,), slopes=True, light=4.0)
+    config = train_end_to_end.release(
+        output=str(folder / "run"), network=network, data=_config(folder), epochs=1, steps_per_epoch=2, validation=0
+    )
+    config = dataclasses.replace(
+        config, coarse=str(folder / "coarse"), model=EndToEndConfig(criterion=shading.release())
+    )
+    _, history = train_end_to_end.train_fine(config, face_model, verbose=0)
+    assert history.history["coarse_fidelity"][0] > 0
+    after = load_coarse_run(folder / "run", face_model)
+    moved = [np.abs(a - b).max() for a, b in zip(coarse.get_weights(), after.get_weights(), strict=True)]
+    assert max(moved) > 1e-4
+    both = assemble(folder / "run", folder / "run", folder / "model")
+    np.testing.assert_array_equal(both.coarse.get_weights()[0], after.get_weights()[0])
+    with pytest.raises(FileNotFoundError, match="from a training run of at least one epoch"):
+        load_coarse_run(folder, face_model)

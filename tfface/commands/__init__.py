@@ -7,6 +7,7 @@ module and name it here.
 
 VERBS = {
     "reconstruct": "tfface.commands.reconstruct",
+    "track": "tfface.commands.track",
     "demo": "tfface.commands.demo",
     "train": "tfface.commands.train",
     "evaluate": "tfface.commands.evaluate",

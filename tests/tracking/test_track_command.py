@@ -1,0 +1,85 @@
+"""`tfface track`: from a video file to an overlay, JSON lines and a table; clear words for what is no video."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.fakes import FakeNetworks
+from tfface.cli import main
+from tfface.detection import Detection
+from tfface.reconstructor import Reconstructor
+from tfface.tracking import tracker as room
+
+
+@pytest.fixture
+def video(tmp_path, monkeypatch):
+    """Twenty frames; those from the eighth on are dark, and dark frames have no face."""
+    monkeypatch.setattr(
+        Reconstructor, "from_pretrained", classmethod(lambda cls, path=None, config=None: cls(FakeNetworks(), config))
+    )
+    monkeypatch.setattr(
+        room,
+        "detect",
+        lambda image, detector: [Detection((60, 40, 110, 110), 0.9, detector)] if image.mean() > 20 else [],
+    )
+    path = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 2.0, (176, 144))
+    for number in range(20):
+        writer.write(np.full((144, 176, 3), 120 if number < 8 else 0, np.uint8))
+    writer.release()
+    return path
+
+
+def test_every_frame_is_written_with_its_faces(video, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["track", str(video), "--out", str(out)]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["blendshapes.csv", "frames.jsonl", "overlay.mp4"]
+    frames = [json.loads(line) for line in (out / "frames.jsonl").read_text().splitlines()]
+    assert [frame["frame"] for frame in frames] == list(range(20)) and frames[3]["seconds"] == 1.5
+    assert [len(frame["faces"]) for frame in frames][:8] == [1] * 8 and frames[-1]["faces"] == []
+    face = frames[0]["faces"][0]
+    assert face["id"] == 0 and len(face["landmarks_px"]) == 68 and face["mm_per_px"] > 0
+    with open(out / "blendshapes.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == sum(len(frame["faces"]) for frame in frames) and set(rows[0]) == {
+        "frame",
+        "seconds",
+        "face",
+        "jawOpen",
+    }
+    overlay = cv2.VideoCapture(str(out / "overlay.mp4"))
+    pictures = [overlay.read()[1] for _ in range(20)]
+    assert pictures[0].shape == (144, 176, 3) and not overlay.read()[0]
+    assert pictures[0].std() > 10 > pictures[-1].std()  # a mesh over the first, nothing over the last
+    assert "of 20 frames with a face" in capsys.readouterr().out
+
+
+def test_a_video_without_faces_says_so(video, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(room, "detect", lambda image, detector: [])
+    assert main(["track", str(video), "--out", str(tmp_path / "out"), "--no-overlay", "--max-frames", "3"]) == 1
+    assert "no face found in any frame" in capsys.readouterr().err
+    assert len((tmp_path / "out" / "frames.jsonl").read_text().splitlines()) == 3
+    assert not (tmp_path / "out" / "overlay.mp4").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"not a video"])
+def test_what_is_no_video_is_named(content, tmp_path, capsys):
+    path = tmp_path / "clip.mp4"
+    if content:
+        path.write_bytes(content)
+    assert main(["track", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert str(path) in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_nothing_half_written_is_left_behind(video, tmp_path, monkeypatch):
+    def fails(self, image, time):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(room.FaceTracker, "__call__", fails)
+    with pytest.raises(RuntimeError):
+        main(["track", str(video), "--out", str(tmp_path / "out")])
+    assert not list((tmp_path / "out").iterdir())

@@ -1,0 +1,113 @@
+"""Following faces: identities that last, detection now and then, still heads held still, frames without a face."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.fakes import DomeModel
+from tfface.detection import Detection
+from tfface.tracking import FaceTracker, TrackerConfig
+from tfface.tracking import tracker as room
+
+HEIGHT, WIDTH = 120, 200
+
+
+class Scene:
+    """Faces at known places; `frame` draws each as one pixel of its own grey, and CoarseNet's stand-in reads it."""
+
+    face_model = DomeModel(8)
+
+    def __init__(self, noise=0.0):
+        self.noise, self.rng, self.looks = noise, np.random.default_rng(0), 0
+        self.faces = []
+
+    def frame(self, *faces):
+        self.faces = list(faces)
+        return np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+
+    def detect(self, image, detector):
+        self.looks += 1
+        return [Detection((x - 20, y - 25, x + 20, y + 25), 0.9, detector) for x, y in self.faces]
+
+    def coarse(self, image, squares):
+        r = np.zeros((len(squares), 290), np.float32)
+        for row, (cx, cy, side) in zip(r, squares, strict=True):
+            x, y = min(self.faces, key=lambda at: np.hypot(at[0] - cx, at[1] - cy)) if self.faces else (cx, cy)
+            row[200] = 0.5
+            row[284:290] = 0.1, 0.2, 0.0, 2 * (x - cx) / side, 2 * (y - cy) / side, np.log(80.0 / side)
+            row += self.noise * self.rng.normal(size=290)
+        return r
+
+
+@pytest.fixture
+def scene(monkeypatch):
+    scene = Scene()
+    monkeypatch.setattr(room, "detect", scene.detect)
+    return scene
+
+
+def test_a_face_keeps_its_number_and_is_where_it_is(scene):
+    tracker = FaceTracker(scene)
+    for number in range(40):
+        place = 60 + 1.5 * number, 60.0
+        (face,) = tracker(scene.frame(place), number / 30)
+    assert face.id == 0 and scene.looks == 2  # at 0 s and at 1 s
+    # A face that crosses half its width a second lags by less than a frame.
+    np.testing.assert_allclose(face.translation, place, atol=1.5)
+    assert face.square[2] == pytest.approx(80, rel=1e-3)
+    np.testing.assert_allclose(face.euler_degrees, np.degrees([0.2, -0.1, 0.0]), atol=0.05)
+    assert face.blendshapes == {"jawOpen": pytest.approx(0.5, abs=1e-3)}
+    low, high = face.landmarks[:, :2].min(0), face.landmarks[:, :2].max(0)
+    np.testing.assert_allclose(face.box, [*low, *high], rtol=1e-6)
+
+
+def test_a_still_head_is_held_still(scene):
+    scene.noise = 0.006
+    tracker = FaceTracker(scene)
+    tracks = np.array([tracker(scene.frame((90.0, 60.0)), n / 30)[0].landmarks[:, :2] for n in range(90)])
+    raw = np.array([scene.coarse(None, [(90.0, 60.0, 80.0)])[0, 287:289] * 40 for n in range(90)])
+    jitter = np.linalg.norm(np.diff(tracks[30:], axis=0), axis=-1).mean()
+    assert jitter < 0.3 * np.linalg.norm(np.diff(raw, axis=0), axis=-1).mean()
+
+
+def test_faces_come_and_go(scene):
+    tracker = FaceTracker(scene, TrackerConfig(detect_seconds=0.2, patience=0))
+    time, numbers = 0.0, []
+    for faces in ([], [(50, 60)], [(50, 60), (150, 60)], [(150, 60)], [], [(50, 60)]):
+        for _ in range(20):
+            numbers.append([face.id for face in tracker(scene.frame(*faces), time)])
+            time += 1 / 30
+    assert numbers[19::20] == [[], [0], [0, 1], [1], [], [2]]
+
+
+def test_a_face_missed_once_is_kept_and_two_boxes_on_one_face_are_one(scene):
+    tracker = FaceTracker(scene, TrackerConfig(detect_seconds=0.1, patience=2))
+    tracker(scene.frame((60, 60)), 0.0)
+    tracker(scene.frame(), 0.2)
+    (face,) = tracker(scene.frame((60, 60), (63, 61)), 0.4)
+    assert face.id == 0
+
+
+def test_only_so_many_faces_are_followed(scene):
+    tracker = FaceTracker(scene, TrackerConfig(max_faces=1))
+    assert [face.id for face in tracker(scene.frame((50, 60), (150, 60)), 0.0)] == [0]
+
+
+def test_time_must_grow(scene):
+    tracker = FaceTracker(scene)
+    tracker(scene.frame(), 1.0)
+    with pytest.raises(ValueError, match="expected a time after 1 s, received 1 s"):
+        tracker(scene.frame(), 1.0)
+
+
+def test_poses_in_the_frame_are_those_of_the_crop():
+    from tfface.morphable import representation
+
+    pose = np.array([0.1, 0.2, 0.3, 0.12, -0.2, 0.07], np.float32)
+    square = (100.0, 60.0, 80.0)
+    moved = room._to_frame(pose, square)
+    before = representation.camera(tf.constant(pose[None]), square[2])
+    after = representation.camera(tf.constant(np.float32([[*pose[:3], 0, 0, 0]])), float(np.exp(moved[5])))
+    corner = np.array([100 - 40, 60 - 40])
+    np.testing.assert_allclose(before.translation[0] + corner, moved[3:5], rtol=1e-5)
+    np.testing.assert_allclose(before.scale, after.scale, rtol=1e-5)
