@@ -10,7 +10,7 @@ from tfface.errors import InputError
 from tfface.output import write_files
 
 MESH_FORMATS = ("obj", "ply", "glb")
-FORMATS = (*MESH_FORMATS, "glb-arkit", "detail", "depth", "normals", "preview", "turntable", "camera", "json")
+FORMATS = (*MESH_FORMATS, "glb-arkit", "detail", "depth", "normals", "preview", "turntable", "html", "camera", "json")
 FRONTAL = ("neutral", "expression")
 DEFAULT_FORMATS = ("obj", "depth", "preview", "json")
 
@@ -207,6 +207,7 @@ class Face:
         - normals: `NAME_normals.npy` float32 `[H, W, 3]`, and `NAME_normals.png` as other programs colour normal maps
           (red right, green up, blue nearer; black off the face).
         - preview: `NAME_preview.png`, a sheet to look at; turntable: `NAME_turntable.gif`, the head turning.
+        - html: `NAME.html`, one page with the head in it, to be turned in any browser; needs `tfface[html]`.
         - camera: `NAME_camera.json`, an orthographic camera that lays the mesh over the photo (docs/meshes.md).
         - json: `NAME.json`, pose, camera, landmarks, blendshapes, coefficients.
 
@@ -254,7 +255,7 @@ class Face:
             colors = texture.at(texture.atlas.uv[: len(vertices)])
             return {f"{name}.ply": files.ply_bytes(vertices, self.triangles, colors)}
         if kind == "glb":
-            return {f"{name}.glb": files.glb_bytes(self._textured(vertices))}
+            return {f"{name}.glb": files.glb_bytes(self.textured(vertices))}
         from tfface.meshes.drawing import smooth_normals
 
         layout = texture.atlas
@@ -266,11 +267,12 @@ class Face:
             f"{material}_texture.png": png_bytes(texture.image),
         }
 
-    def _textured(self, vertices: np.ndarray):
-        """A `TexturedMesh` of vertices in the face model's order."""
+    def textured(self, vertices: np.ndarray | None = None):
+        """A `TexturedMesh` of vertices `[V, 3]` in the face model's order; the face's own by default."""
         from tfface.meshes.drawing import smooth_normals
         from tfface.meshes.files import TexturedMesh
 
+        vertices = self.vertices if vertices is None else vertices
         layout = self.texture.atlas
         normals = smooth_normals(vertices, self.triangles)[layout.source]
         return TexturedMesh(vertices[layout.source], normals, layout.uv, layout.triangles, self.texture.image)
@@ -291,7 +293,7 @@ class Face:
         if kind == "glb-arkit":
             from tfface.meshes.blendshapes import morphing_glb_bytes
 
-            head = self._textured(self.frontal("neutral"))
+            head = self.textured(self.frontal("neutral"))
             weights = {"blendshapes": {key: round(float(value), 4) for key, value in self.blendshapes.items()}}
             return {
                 f"{name}_arkit.glb": morphing_glb_bytes(head, self.texture.atlas.source, self._model),
@@ -316,6 +318,10 @@ class Face:
             from tfface.turntable import turntable_gif
 
             return {f"{name}_turntable.gif": turntable_gif(self)}
+        if kind == "html":
+            from tfface.meshes.page import page_bytes
+
+            return {f"{name}.html": page_bytes(self, name)}
         if kind == "camera":
             from tfface.meshes.camera import camera_parameters
 

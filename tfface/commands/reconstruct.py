@@ -16,7 +16,7 @@ from tfface.version import __version__
 
 HELP = "reconstruct the faces in photos"
 MESH_FORMATS = ("obj", "ply", "glb")
-FORMATS = (*MESH_FORMATS, "glb-arkit", "detail", "depth", "normals", "preview", "turntable", "camera", "json")
+FORMATS = (*MESH_FORMATS, "glb-arkit", "detail", "depth", "normals", "preview", "turntable", "html", "camera", "json")
 FRONTAL = ("neutral", "expression")
 DEFAULT_FORMATS = ("obj", "depth", "preview", "json")
 DETECTORS = ("mtcnn", "haar")
@@ -152,7 +152,7 @@ def _formats_and_photos(arguments) -> tuple[tuple[str, ...], list[str]]:
     for word in arguments.formats:
         parts = [part for part in word.lower().split(",") if part]
         if all(part in (*FORMATS, "all") for part in parts):
-            formats += FORMATS if "all" in parts else parts
+            formats += _all_formats() if "all" in parts else parts
         elif os.path.exists(word):
             photos.append(word)
         else:
@@ -171,6 +171,13 @@ def _formats_and_photos(arguments) -> tuple[tuple[str, ...], list[str]]:
     if not photos:
         arguments.verb_parser.error("expected at least one PHOTO or folder of photos, received none")
     return tuple(dict.fromkeys(formats)), photos
+
+
+def _all_formats() -> tuple[str, ...]:
+    """All of `FORMATS`; a web page only where the package that draws it is installed."""
+    from importlib.util import find_spec
+
+    return FORMATS if find_spec("k3d") else tuple(name for name in FORMATS if name != "html")
 
 
 def _load(photo: Photo):
