@@ -17,6 +17,7 @@ def requirements(name: str) -> list[str]:
 # lower ones of onnxruntime and starlette let Python 3.10 in.
 EXTRAS = {
     # ONNX files, and the runtimes that check what was written.
+    "app": ["gradio>=6.31,<7"],
     "html": ["k3d>=3.2,<4"],
     "export": ["tf2onnx>=1.17,<1.18", "onnx>=1.23,<1.24", "onnxruntime>=1.23,<1.33", "ai-edge-litert>=2.3,<2.4"],
     "notebooks": ["notebook>=7,<8", "ipywidgets>=8,<9"],
@@ -47,7 +48,13 @@ setup(
     install_requires=requirements("requirements.txt"),
     extras_require={
         **EXTRAS,
-        "test": [*requirements("requirements-test.txt"), *EXTRAS["export"], *EXTRAS["serve"], *EXTRAS["html"]],
+        "test": [
+            *requirements("requirements-test.txt"),
+            *EXTRAS["export"],
+            *EXTRAS["serve"],
+            *EXTRAS["html"],
+            *EXTRAS["app"],
+        ],
     },
     entry_points={"console_scripts": ["tfface=tfface.cli:main"]},
     classifiers=[

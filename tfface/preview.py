@@ -1,7 +1,10 @@
 """The preview sheet of a face: photo, overlay, coarse and fine shape, normals, depth, light, albedo, and its sides."""
 
+import dataclasses
+
 import numpy as np
 
+from tfface.errors import InputError
 from tfface.face import Face
 from tfface.meshes.appearance import to_linear, to_srgb
 from tfface.meshes.detail import displaced_head
@@ -38,34 +41,81 @@ def preview_sheet(face: Face, tile: int = 320, columns: int = 4) -> np.ndarray:
     return contact_sheet(preview_tiles(face, tile).items(), columns)
 
 
-def preview_tiles(face: Face, tile: int = 320) -> dict[str, np.ndarray]:
-    """The pictures of the sheet: `[tile, tile, 3]` uint8 by the names in `TILES`, all of one square around the face."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Views:
+    """A face as seen from the photo's camera, on a square grid of its own.
+
+    Attributes:
+      photo: `[S, S, 3]` float32 0…255, paper beyond the photo's border.
+      inside: `[S, S, 1]` 1 where the photo reaches.
+      alpha: `[S, S, 1]` 1 on the mesh.
+      coarse, fine: `[S, S, 3]` unit image-space normals without facets, without and with detail.
+      depth: `[S, S]` of the fine surface in the grid's px, NaN off the mesh.
+    """
+
+    photo: np.ndarray
+    inside: np.ndarray
+    alpha: np.ndarray
+    coarse: np.ndarray
+    fine: np.ndarray
+    depth: np.ndarray
+
+    def picture(self, kind: str, light=None) -> np.ndarray:
+        """One of photo, overlay, coarse, fine, normals and depth: `[S, S, 3]` float32 0…255.
+
+        Args:
+          kind: the name.
+          light: direction of the key light, `[3]`: x right, y down, z nearer; the sheet's own by default.
+
+        Raises:
+          InputError: there is no such picture.
+        """
+        if kind == "photo":
+            return self.photo
+        if kind == "overlay":
+            shaded = shade(self.fine, albedo=(186, 204, 232), key=light)
+            return self.photo + 0.7 * self.alpha * (shaded - self.photo)
+        if kind in ("coarse", "fine"):
+            return _over_paper(shade(getattr(self, kind), key=light), self.alpha)
+        if kind == "normals":
+            return _over_paper((self.fine * _Y_UP * 0.5 + 0.5) * 255.0, self.alpha)
+        if kind == "depth":
+            return _over_paper(_depth_colors(self.depth), self.alpha)
+        raise InputError(f"expected photo, overlay, coarse, fine, normals or depth, received {kind!r}")
+
+
+def views(face: Face, size: int) -> Views:
+    """The `Views` of a face on `size`×`size` px around it.
+
+    The mesh is rendered anew, because the photo's own pixels may be much coarser than the grid's.
+    """
     left, top, side = _square_around(face)
-    # Drawn at twice the size and averaged, so that outlines are smooth; the mesh is rendered anew, because the photo's
-    # own pixels may be much coarser than the tile's.
-    size = 2 * tile
     step = side / size
     coarse, coarse_normals = _coarse(face, left, top, step, size)
     detail = np.nan_to_num(face.patch.fine - face.patch.coarse)
     window = (left - face.patch.left, top - face.patch.top, step, size, size, "zero")
     # Depth scales with the picture, so that the normals of a tile are those of the photo.
     detail = resample(detail, *window) / step
-    fine = coarse + detail
-    normals = _bent(coarse_normals, np.where(np.isfinite(coarse), detail, np.nan))
-    alpha = np.isfinite(coarse)[..., None].astype(np.float32)
     inside = resample(np.ones(face.image.shape[:2]), left, top, step, size, size, "zero")[..., None].clip(0, 1)
-    photo = _over_paper(resample(face.image, left, top, step, size, size), inside)
-    light, albedo = _light_and_albedo(face, photo, normals, (alpha * inside)[..., 0] > 0.5)
-    pictures = {
-        "photo": photo,
-        "overlay": photo + 0.7 * alpha * (shade(normals, albedo=(186, 204, 232)) - photo),
-        "coarse": _over_paper(shade(coarse_normals), alpha),
-        "fine": _over_paper(shade(normals), alpha),
-        "normals": _over_paper((normals * _Y_UP * 0.5 + 0.5) * 255.0, alpha),
-        "depth": _over_paper(_depth_colors(fine), alpha),
-        "light": _over_paper(light, alpha),
-        "albedo": _over_paper(albedo, alpha * inside),
-    }
+    return Views(
+        photo=_over_paper(resample(face.image, left, top, step, size, size), inside),
+        inside=inside,
+        alpha=np.isfinite(coarse)[..., None].astype(np.float32),
+        coarse=coarse_normals,
+        fine=_bent(coarse_normals, np.where(np.isfinite(coarse), detail, np.nan)),
+        depth=coarse + detail,
+    )
+
+
+def preview_tiles(face: Face, tile: int = 320) -> dict[str, np.ndarray]:
+    """The pictures of the sheet: `[tile, tile, 3]` uint8 by the names in `TILES`, all of one square around the face."""
+    # Drawn at twice the size and averaged, so that outlines are smooth.
+    size = 2 * tile
+    seen = views(face, size)
+    pictures = {name: seen.picture(name) for name in TILES[:6]}
+    both = seen.alpha * seen.inside
+    light, albedo = _light_and_albedo(face, seen.photo, seen.fine, both[..., 0] > 0.5)
+    pictures |= {"light": _over_paper(light, seen.alpha), "albedo": _over_paper(albedo, both)}
     head = Head(face)
     for where, yaw in (("left", -np.pi / 3), ("right", np.pi / 3)):
         pictures[f"shape, {where}"], pictures[f"texture, {where}"] = head.pictures(yaw, size, size)
@@ -131,9 +181,16 @@ def halved(picture: np.ndarray) -> np.ndarray:
     return np.uint8(np.rint(picture.reshape(height, 2, width, 2, 3).mean(axis=(1, 3)).clip(0, 255)))
 
 
-def shade(normals: np.ndarray, albedo=(214, 210, 204)) -> np.ndarray:
-    """Lambertian shading of image-space normals `[H, W, 3]` → `[H, W, 3]` float32 in 0…255."""
-    key = np.maximum(normals @ (_KEY / np.linalg.norm(_KEY)), 0.0)
+def shade(normals: np.ndarray, albedo=(214, 210, 204), key=None) -> np.ndarray:
+    """Lambertian shading of image-space normals `[H, W, 3]` → `[H, W, 3]` float32 in 0…255.
+
+    Args:
+      normals: x right, y down, z nearer.
+      albedo: the colour of a fully lit surface.
+      key: direction of the stronger light `[3]`; from the upper left by default.
+    """
+    key = _KEY if key is None else np.asarray(key, np.float32)
+    key = np.maximum(normals @ (key / np.linalg.norm(key)), 0.0)
     fill = np.maximum(normals @ (_FILL / np.linalg.norm(_FILL)), 0.0)
     light = 0.14 + 0.80 * key + 0.26 * fill
     return (light[..., None] * np.asarray(albedo, np.float32)).clip(0, 255)

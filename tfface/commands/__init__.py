@@ -8,6 +8,7 @@ module and name it here.
 VERBS = {
     "reconstruct": "tfface.commands.reconstruct",
     "track": "tfface.commands.track",
+    "app": "tfface.commands.app",
     "demo": "tfface.commands.demo",
     "train": "tfface.commands.train",
     "evaluate": "tfface.commands.evaluate",

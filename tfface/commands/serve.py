@@ -93,6 +93,11 @@ def load_model(path):
         return ServedModel(saved)
 
 
+def check_port(host: str, port: int):
+    """Says at once when a port can't be listened on."""
+    _listen(host, port).close()
+
+
 def _listen(host: str, port: int):
     import socket
 
