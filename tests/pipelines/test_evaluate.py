@@ -219,3 +219,16 @@ def test_refuses_in_words(photos, tmp_path, capsys):
     assert "nowhere" in capsys.readouterr().err
     with pytest.raises(ValueError, match="expected crop to be one of"):
         evaluate_landmarks.run(None, evaluate_landmarks.LandmarkEvaluationConfig(str(photos[0]), crop="haar"))
+
+
+def test_skin_tone_is_the_typology_angle_of_the_cheeks():
+    from skimage.color import lab2rgb
+
+    points = np.random.default_rng(0).uniform(40, 60, (68, 2))
+    points[[36, 45]] = (30, 40), (70, 40)
+    for lightness, yellow in ((70.0, 15.0), (35.0, 18.0), (55.0, 20.0)):
+        rgb = np.uint8(np.rint(255 * lab2rgb(np.full((100, 100, 3), [lightness, 10.0, yellow]))))
+        expected = np.degrees(np.arctan2(lightness - 50, yellow))
+        assert evaluate_landmarks.skin_tone(rgb, points) == pytest.approx(expected, abs=1.5)
+    assert np.isnan(evaluate_landmarks.skin_tone(np.full((100, 100, 3), 120, np.uint8), points))
+    assert np.isnan(evaluate_landmarks.skin_tone(np.full((100, 100, 3), 120, np.uint8), points + 500))
