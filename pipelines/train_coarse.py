@@ -82,7 +82,7 @@ PRESETS = {
         passes=1,
         landmark_weight=0.0,
     ),
-    "release": TrainCoarseConfig(network=CoarseNetConfig(residual=True)),
+    "release": TrainCoarseConfig(network=CoarseNetConfig(points=128), faces=12, passes=2, steps=8000, decay=0.5),
 }
 
 

@@ -44,3 +44,14 @@ def test_weights_that_float16_cannot_hold_are_refused(tmp_path):
     with pytest.raises(ValueError, match="within float16's range"):
         save_weights(big, tmp_path / "w.npz")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_fits_can_be_taken_from_another_architecture(tmp_path):
+    first, other = network(4), network(5)
+    save_weights(first, tmp_path / "w.npz")
+    missing = load_weights(other, tmp_path / "w.npz", strict=False)
+    assert missing == ["a/bias", "a/kernel", "b/kernel"]
+    np.testing.assert_array_equal(np.asarray(other.layers[1].bias), np.asarray(first.layers[1].bias))
+    stranger = keras.Sequential([keras.Input((7,)), keras.layers.Dense(9, name="c")])
+    with pytest.raises(ValueError, match="received other variables or shapes"):
+        load_weights(stranger, tmp_path / "w.npz", strict=False)

@@ -51,7 +51,7 @@ def test_presets_are_the_paper_and_what_ships():
     paper, release = PRESETS["paper"], PRESETS["release"]
     assert paper.landmark_weight == 0 and paper.data.photos is None and paper.passes == 1
     assert not paper.network.residual and paper.network.blocks == (2, 2, 2, 2)
-    assert release.landmark_weight > 0 and release.network.residual
+    assert release.landmark_weight > 0 and release.network.points > 68 and paper.network.points == 0
 
 
 def test_the_learning_rate_rises_stays_and_falls():
@@ -146,3 +146,35 @@ def test_a_short_run_writes_weights_that_load(model, tmp_path):
     with open(tmp_path / "run" / "log.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 1 and float(rows[0]["loss"]) > 0 and float(rows[0]["last_px"]) > 0
+
+
+def test_points_are_trained_and_the_way_from_them_to_r_stays_as_primed(model, tmp_path):
+    net = CoarseNetConfig(widths=(8, 8), blocks=(1, 1), stem=8, points=70)
+    config = TrainCoarseConfig(
+        output=str(tmp_path), network=net, steps=2, epoch_steps=2, faces=2, passes=2, prime_steps=2, precision="float32"
+    )
+    trainer = build_trainer(model, config)
+    head = trainer.coarse.network.get_layer("points_to_face")
+    primed = [np.asarray(v).copy() for v in head.variables]
+    trained = {v.path for v in trainer.coarse.network.trainable_variables}
+    assert trained and not trained & {v.path for v in head.variables}
+    image = np.random.default_rng(0).uniform(size=(2, 200, 200, 1)).astype(np.float32)
+    truth = sample_r(model, 2, tf.constant([1, 2], tf.int64))
+    before = np.asarray(trainer.coarse.network.get_layer("scores_and_depths").kernel).copy()
+    logs = trainer.train_step((tf.constant(image), truth, tf.zeros([2, 290])))
+    assert float(logs["points_px"]) > 0 and np.isfinite(float(logs["loss"]))
+    assert np.abs(trainer.coarse.network.get_layer("scores_and_depths").kernel - before).max() > 0
+    for a, b in zip(primed, head.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weights_of_another_architecture_are_taken_where_they_fit(model, tmp_path, capsys):
+    plain = CoarseNetConfig(widths=(8, 8), blocks=(1, 1), stem=8)
+    source = IterativeCoarseNet(model, plain).network
+    save_weights(source, tmp_path / "plain.npz")
+    config = TrainCoarseConfig(
+        network=dataclasses.replace(plain, points=70), prime_steps=1, initial=str(tmp_path / "plain.npz")
+    )
+    network = build_trainer(model, config).coarse.network
+    np.testing.assert_allclose(network.get_layer("stem_conv").kernel, source.get_layer("stem_conv").kernel, atol=1e-3)
+    assert "holds no weights for" in capsys.readouterr().out
