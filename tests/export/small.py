@@ -9,8 +9,8 @@ from tfface.networks.coarse_net import CoarseNetConfig
 from tfface.networks.fine_net import FineNetConfig
 
 SIZE = 64
-COARSE = CoarseNetConfig(size=SIZE, widths=(8, 8), blocks=(1, 1), stem=8, passes=3)
-FINE = FineNetConfig(width=0.1, regressor=(8,), slopes=True, standardise=True, smooth_upsampling=True)
+COARSE = CoarseNetConfig(size=SIZE, widths=(8, 8), blocks=(1, 1), stem=8, passes=3, points=70)
+FINE = FineNetConfig(width=0.1, regressor=(8,), slopes=True, standardise=True, light=4.0, smooth_upsampling=True)
 
 
 @functools.cache
@@ -24,7 +24,9 @@ def networks(residual: bool = False):
     keras.utils.set_random_seed(0)
     built = build_networks(MorphableModel.default(), dataclasses.replace(COARSE, residual=residual), FINE)
     random = np.random.default_rng(0)
-    kernel = built.coarse.network.get_layer("r").kernel
+    for variable in built.coarse.network.get_layer("points_to_face").variables:
+        variable.assign(0.3 * np.asarray(variable))
+    kernel = built.coarse.network.get_layer("appearance").kernel
     # Shape coefficients near 1, and a pose that keeps the face in the crop.
     scale = np.where(np.arange(290) < 284, 0.03, 0.004)
     kernel.assign(random.normal(size=kernel.shape) * scale)

@@ -29,9 +29,11 @@ def weighted_least_squares(design, target, weights, ridge=0.0):
     gram = tf.matmul(weighted, design, transpose_a=True) / total
     moment = tf.matmul(weighted, target[..., None], transpose_a=True) / total
     unknowns = design.shape[-1]
-    scale = tf.linalg.trace(gram)[:, None, None] / unknowns
+    identity = tf.eye(unknowns, dtype=gram.dtype)
+    # The trace; TFLite has no operation for diagonals.
+    scale = tf.reduce_sum(gram * identity, axis=[1, 2], keepdims=True) / unknowns
     damping = ridge + _RELATIVE_RIDGE * scale + 1e-12
-    gram = gram + damping * tf.eye(unknowns, dtype=gram.dtype)
+    gram = gram + damping * identity
     return solve_positive(gram, moment[..., 0])
 
 
