@@ -19,12 +19,11 @@ def face():
 
 
 def test_save_writes_every_format(face, tmp_path):
+    pytest.importorskip("k3d")
     files = face.save(tmp_path / "new" / "folder", FORMATS, name="me")
     expected = "me.obj me.mtl me_texture.png me.ply me.glb me_arkit.glb me_arkit.json me_detail.ply me_detail.glb "
-    expected += (
-        "me_depth.npy me_depth.png me_normals.npy me_normals.png me_preview.png me_turntable.gif me_camera.json "
-    )
-    expected += "me.json"
+    expected += "me_depth.npy me_depth.png me_normals.npy me_normals.png me_preview.png me_turntable.gif me.html "
+    expected += "me_camera.json me.json"
     assert sorted(files) == sorted(expected.split()) == sorted(os.listdir(tmp_path / "new" / "folder"))
     assert all(os.path.getsize(path) > 0 for path in files.values())
 

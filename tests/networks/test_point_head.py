@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
-from tfface.networks.point_head import REACH, SoftArgmax, build_points_to_face, point_vertices
+from tfface.networks.point_head import REACH, Raise, SoftArgmax, build_points_to_face, point_vertices
 
 NET = CoarseNetConfig(size=64, widths=(8, 8, 8), blocks=(1, 1, 1), stem=8, points=70)
 
@@ -63,3 +63,10 @@ def test_r_hangs_on_the_points():
         value = tf.reduce_sum(head(points) ** 2)
     gradient = tape.gradient(value, points).numpy()
     assert np.all(np.isfinite(gradient)) and np.all(np.abs(gradient).max((0, 2)) > 0)
+
+
+def test_maps_are_raised_bilinearly_to_sizes_that_are_no_multiples():
+    maps = np.random.default_rng(3).normal(size=(2, 7, 5, 3)).astype(np.float32)
+    expected = tf.image.resize(maps, (13, 9), "bilinear")
+    np.testing.assert_allclose(Raise(13, 9)(maps), expected, atol=1e-5)
+    assert Raise(13, 9).compute_output_shape(maps.shape) == (2, 13, 9, 3)

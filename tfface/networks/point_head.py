@@ -69,6 +69,38 @@ class SoftArgmax(keras.layers.Layer):
         return (input_shape[0], input_shape[-1] // 2, 3)
 
 
+@keras.saving.register_keras_serializable(package="tfface")
+class Raise(keras.layers.Layer):
+    """Bilinear enlargement of `[B, h, w, C]` to `[B, height, width, C]`, as two matrix products.
+
+    ONNX states sizes of a resize as factors, and 7 · (13 / 7) rounds down to 12.
+    """
+
+    def __init__(self, height: int, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.height, self.width = height, width
+
+    def call(self, x):
+        before = x.shape[1:3]
+        rows, columns = (
+            tf.cast(_between(a, b), x.dtype) for a, b in zip(before, (self.height, self.width), strict=True)
+        )
+        x = tf.matmul(rows[None], tf.reshape(x, [-1, before[0], before[1] * x.shape[-1]]))
+        return tf.matmul(columns[None, None], tf.reshape(x, [-1, self.height, before[1], x.shape[-1] // before[1]]))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.height, self.width, input_shape[-1])
+
+    def get_config(self):
+        return super().get_config() | {"height": self.height, "width": self.width}
+
+
+def _between(before: int, after: int) -> np.ndarray:
+    """Weights `[after, before]` of linear interpolation between pixel centres; beyond the outer ones theirs holds."""
+    place = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
+    return np.maximum(1.0 - np.abs(place[:, None] - np.arange(before)), 0.0).astype(np.float32)
+
+
 def locate(maps: list, points: int, width: int):
     """Points `[B, points, 3]` from the backbone's maps, finest first, through a top-down path of `width` channels.
 
@@ -78,7 +110,7 @@ def locate(maps: list, points: int, width: int):
     for level, features in reversed(list(enumerate(maps))):
         lateral = keras.layers.Conv2D(width, 1, use_bias=False, name=f"lateral{level}")(features)
         if x is not None:
-            x = keras.layers.Resizing(*features.shape[1:3], interpolation="bilinear", name=f"raise{level}")(x)
+            x = Raise(*features.shape[1:3], name=f"raise{level}")(x)
             lateral = keras.layers.Add()([lateral, x])
         x = keras.layers.BatchNormalization(momentum=0.97, name=f"level{level}_norm")(lateral)
         x = keras.layers.ReLU()(x)
