@@ -26,6 +26,7 @@ from tfface.output import write_files
 from tfface.pipelines.sampling import SamplingConfig, seeds
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.synthetic_detail import DetailWorld
+from tfface.rendering.shading import directional, specular
 
 FIRST = 1_000_000
 """Number of the first head; evaluation's are below."""
@@ -190,12 +191,10 @@ class Photographer:
         lit = tf.reduce_sum(strength, axis=-1)[:, None, None, None]
         ambient = tf.random.stateless_uniform([batch, 1, 1, 1], ambience, 0.05, 0.3)
         ambient = tf.where(lit > 0, ambient, 0.8)
-        half = tf.math.l2_normalize(direction + [0.0, 0.0, 1.0], axis=-1)
         gloss = tf.random.stateless_uniform([batch, 1, 1, 1], glossy, 0.0, 0.3)  # of reflectance 1
-        exponent = tf.random.stateless_uniform([batch, 1, 1, 1], shiny, 6.0, 25.0)
-        diffuse = tf.maximum(tf.einsum("bhwc,blc->bhwl", normals, direction), 0.0)
-        shine = tf.pow(tf.maximum(tf.einsum("bhwc,blc->bhwl", normals, half), 1e-4), exponent)
-        radiance = tf.einsum("bhwl,bl->bhw", albedo * diffuse + gloss * shine, strength)[..., None]
+        shininess = tf.random.stateless_uniform([batch], shiny, 6.0, 25.0)
+        radiance = albedo * directional(normals, direction, strength)
+        radiance += gloss * specular(normals, direction, strength, shininess)
         return (radiance + albedo * ambient) / (ambient + 0.6 * lit)
 
     def _expose(self, radiance, mask, seed):

@@ -8,19 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfface.losses.landmarks import ProjectedLandmarks
-from tfface.pipelines.sampling import seeds
+from tfface.pipelines.sampling import seeds, uniform
 
 GLASSES, HEADWEAR, SIDE_HAIR = 0.15, 0.12, 0.1
 """Shares of faces that wear them."""
 
 
-def _uniform(shape, seed, low=0.0, high=1.0):
-    return tf.random.stateless_uniform(shape, seed, low, high)
-
-
-def _noise(batch, size, rows, columns, seed):
-    """Smooth noise `[batch, size, size, 1]` in 0…1."""
-    return tf.image.resize(_uniform([batch, rows, columns, 1], seed), [size, size], "bicubic")
+def smooth_noise(batch: int, size: int, rows: int, columns: int, seed: tf.Tensor) -> tf.Tensor:
+    """Noise `[batch, size, size, 1]` in 0…1 that varies over size/rows px down and size/columns px across."""
+    return tf.image.resize(uniform([batch, rows, columns, 1], seed), [size, size], "bicubic")
 
 
 def _paint(image, tone, cover):
@@ -69,7 +65,7 @@ class Occluders:
     def _worn(self, image, s, t, seed):
         batch = image.shape[0]
         which, glasses, head, side = seeds(seed, 4)
-        chosen = _uniform([batch, 3], which) < [GLASSES, HEADWEAR, SIDE_HAIR]
+        chosen = uniform([batch, 3], which) < [GLASSES, HEADWEAR, SIDE_HAIR]
         for index, draw, its_seed in (
             (2, self._side_hair, side),
             (1, self._headwear, head),
@@ -82,19 +78,19 @@ class Occluders:
         shape, tones, tinted, shine = seeds(seed, 4)
         one = [image.shape[0], 1, 1, 1]
         width, height, power, rim, sink = (
-            _uniform(one, shape + i, low, high)
+            uniform(one, shape + i, low, high)
             for i, (low, high) in enumerate(((0.36, 0.46), (0.2, 0.42), (2.0, 5.0), (0.03, 0.16), (-0.02, 0.1)))
         )
-        tone, dark = _uniform(one, tones, 0.0, 0.45), _uniform(one, tones + 1, 0.0, 0.25)
+        tone, dark = uniform(one, tones, 0.0, 0.45), uniform(one, tones + 1, 0.0, 0.25)
         # Sunglasses are every fourth; other lenses let all through.
-        opaque = tf.where(_uniform(one, tinted) < 0.25, _uniform(one, tinted + 1, 0.5, 1.0), 0.0)
+        opaque = tf.where(uniform(one, tinted) < 0.25, uniform(one, tinted + 1, 0.5, 1.0), 0.0)
         off = tf.abs(s) - 0.5
         reach = (tf.abs(off) / width) ** power + (tf.abs(t - sink) / height) ** power
         distance = tf.maximum(reach, 1e-6) ** (1.0 / power)
         image = _paint(image, dark, opaque * _soft(1.0 - distance, 0.1))
-        streak = _soft(0.08 - tf.abs(off + t - _uniform(one, shine, -0.3, 0.3)), 0.05) * _soft(1.0 - distance, 0.1)
+        streak = _soft(0.08 - tf.abs(off + t - uniform(one, shine, -0.3, 0.3)), 0.05) * _soft(1.0 - distance, 0.1)
         image = _paint(
-            image, 0.95, streak * tf.where(_uniform(one, shine + 1) < 0.3, _uniform(one, shine + 2, 0.2, 0.9), 0.0)
+            image, 0.95, streak * tf.where(uniform(one, shine + 1) < 0.3, uniform(one, shine + 2, 0.2, 0.9), 0.0)
         )
         frame = _soft(rim / 2.0 - tf.abs(distance - 1.0), 0.06)
         level = _soft(rim / 6.0 + 0.01 - tf.abs(t - sink + 0.4 * height), 0.03)
@@ -108,15 +104,15 @@ class Occluders:
         batch = image.shape[0]
         one = [batch, 1, 1, 1]
         edge = (
-            _uniform(one, shape, 0.25, 0.75)
-            + _uniform(one, shape + 1, -0.12, 0.12) * s**2
-            + _uniform(one, shape + 2, -0.15, 0.15) * s
+            uniform(one, shape, 0.25, 0.75)
+            + uniform(one, shape + 1, -0.12, 0.12) * s**2
+            + uniform(one, shape + 2, -0.15, 0.15) * s
         )
-        ragged = _uniform(one, shape + 3, 0.0, 0.25) * (_noise(batch, self.size, 2, 40, strands) - 0.5)
+        ragged = uniform(one, shape + 3, 0.0, 0.25) * (smooth_noise(batch, self.size, 2, 40, strands) - 0.5)
         above = _soft(-t - edge + ragged, 0.08)
         within = _soft(1.0 - (s / 1.75) ** 2 - ((t + 0.4) / 1.9) ** 2, 0.1)
-        texture = _uniform(one, tones, 0.0, 0.7) + _uniform(one, tones + 1, 0.0, 0.4) * (
-            _noise(batch, self.size, 6, 50, strands + 1) - 0.5
+        texture = uniform(one, tones, 0.0, 0.7) + uniform(one, tones + 1, 0.0, 0.4) * (
+            smooth_noise(batch, self.size, 6, 50, strands + 1) - 0.5
         )
         return _paint(image, texture, above * within)
 
@@ -125,12 +121,12 @@ class Occluders:
         shape, tones, strands = seeds(seed, 3)
         batch = image.shape[0]
         one = [batch, 1, 1, 1]
-        lean = _uniform(one, shape, -0.35, 0.35)
-        edge = _uniform(one, shape + 1, 0.85, 1.15) + 0.15 * (_noise(batch, self.size, 30, 2, strands) - 0.5)
+        lean = uniform(one, shape, -0.35, 0.35)
+        edge = uniform(one, shape + 1, 0.85, 1.15) + 0.15 * (smooth_noise(batch, self.size, 30, 2, strands) - 0.5)
         beside = _soft(tf.abs(s - lean) - edge + 0.1 * t**2, 0.08) * _soft(1.9 - tf.abs(s), 0.1)
-        length = _soft(_uniform(one, shape + 2, 0.6, 2.5) - t, 0.2) * _soft(t + 1.6, 0.2)
-        texture = _uniform(one, tones, 0.0, 0.5) + _uniform(one, tones + 1, 0.0, 0.4) * (
-            _noise(batch, self.size, 6, 60, strands + 1) - 0.5
+        length = _soft(uniform(one, shape + 2, 0.6, 2.5) - t, 0.2) * _soft(t + 1.6, 0.2)
+        texture = uniform(one, tones, 0.0, 0.5) + uniform(one, tones + 1, 0.0, 0.4) * (
+            smooth_noise(batch, self.size, 6, 60, strands + 1) - 0.5
         )
         return _paint(image, texture, beside * length)
 
@@ -142,10 +138,10 @@ def occlude(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     axis = tf.linspace(-1.0, 1.0, size)
     for i in range(2):
         offset = tf.constant([i, i], where.dtype)
-        angle = _uniform([batch], where + offset, 0.0, 2.0 * np.pi)
-        radius = _uniform([batch], present + offset, 0.45, 1.0)
-        half = _uniform([batch, 2], shape + offset, 0.08, 0.45)
-        turn = _uniform([batch], shape + offset + 7, 0.0, np.pi)
+        angle = uniform([batch], where + offset, 0.0, 2.0 * np.pi)
+        radius = uniform([batch], present + offset, 0.45, 1.0)
+        half = uniform([batch, 2], shape + offset, 0.08, 0.45)
+        turn = uniform([batch], shape + offset + 7, 0.0, np.pi)
         dx = axis[None, None, :] - (radius * tf.cos(angle))[:, None, None]
         dy = axis[None, :, None] - (radius * tf.sin(angle))[:, None, None]
         c, s = tf.cos(turn)[:, None, None], tf.sin(turn)[:, None, None]
@@ -153,8 +149,8 @@ def occlude(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
             ((c * dx + s * dy) / half[:, 0, None, None]) ** 2 + ((c * dy - s * dx) / half[:, 1, None, None]) ** 2
         )
         cover = tf.sigmoid((1.0 - distance) * 25.0)[..., None]
-        cover *= tf.cast(_uniform([batch, 1, 1, 1], tone + offset + 3) < 0.25, tf.float32)
-        texture = _uniform([batch, 1, 1, 1], tone + offset) * 0.9
-        texture += (_noise(batch, size, 50, 50, grain + offset) - 0.5) * 0.15
+        cover *= tf.cast(uniform([batch, 1, 1, 1], tone + offset + 3) < 0.25, tf.float32)
+        texture = uniform([batch, 1, 1, 1], tone + offset) * 0.9
+        texture += (smooth_noise(batch, size, 50, 50, grain + offset) - 0.5) * 0.15
         image = _paint(image, texture, cover)
     return image

@@ -2,6 +2,7 @@
 
 import keras
 import tensorflow as tf
+from rich.progress import track
 
 from tfface.losses.landmarks import ProjectedLandmarks
 from tfface.pipelines.sampling import sample_r, seeds
@@ -47,5 +48,5 @@ def prime(points_to_face: keras.Model, model, points: ProjectedLandmarks, loss, 
         optimizer.apply(tape.gradient(value, variables), variables)
         return value
 
-    values = [step(tf.constant(index, tf.int64)) for index in range(steps)]
+    values = [step(tf.constant(index, tf.int64)) for index in track(range(steps), "points to r")]
     return float(tf.reduce_mean(values[-max(steps // 10, 1) :])) if values else float("nan")

@@ -42,7 +42,8 @@ def seeds(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
     return tf.unstack(tf.random.split(seed, count), num=count)
 
 
-def _uniform(shape, seed, low=0.0, high=1.0):
+def uniform(shape, seed: tf.Tensor, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+    """Stateless random numbers, uniform in low…high."""
     return tf.random.stateless_uniform(shape, seed, low, high)
 
 
@@ -50,9 +51,9 @@ def sample_pose(batch: int, seed: tf.Tensor, config: SamplingConfig) -> tf.Tenso
     """Pose `[batch, 6]`, as in `tfface.morphable.representation`."""
     radians = np.pi / 180.0
     turn, near, choose, tilt, place = seeds(seed, 5)
-    wide = _uniform([batch], turn, -config.yaw_degrees, config.yaw_degrees)
+    wide = uniform([batch], turn, -config.yaw_degrees, config.yaw_degrees)
     close = tf.random.stateless_truncated_normal([batch], near) * config.yaw_degrees / 4.0
-    yaw = tf.where(_uniform([batch], choose) < 0.5, wide, close)
+    yaw = tf.where(uniform([batch], choose) < 0.5, wide, close)
     pitch, roll = tf.unstack(tf.random.stateless_truncated_normal([2, batch], tilt) / 2.0)
     shift = tf.random.stateless_truncated_normal([batch, 3], place)
     return tf.concat(
@@ -73,14 +74,14 @@ def sample_expression(model, batch: int, seed: tf.Tensor, config: SamplingConfig
     for i, name in enumerate(names):
         if name.endswith("Right") and name[:-5] + "Left" in names:
             partner[i] = names.index(name[:-5] + "Left")
-    chosen = _uniform([batch, len(names)], which)
-    power = _uniform([batch, len(names)], strength)
+    chosen = uniform([batch, len(names)], which)
+    power = uniform([batch, len(names)], strength)
     # Three in four faces move both sides alike: the right side copies the left's draw.
-    together = _uniform([batch, 1], pair) < 0.75
+    together = uniform([batch, 1], pair) < 0.75
     chosen = tf.where(together, tf.gather(chosen, partner, axis=1), chosen)
     power = tf.where(together, tf.gather(power, partner, axis=1), power)
     active = tf.where(chosen < config.action_rate, power * config.action_max, 0.0)
-    active *= tf.cast(_uniform([batch, 1], neutral) >= config.neutral, tf.float32)
+    active *= tf.cast(uniform([batch, 1], neutral) >= config.neutral, tf.float32)
     # `mouthClose` undoes what `jawOpen` opens and means nothing without it; the tongue isn't part of the mesh.
     allowed = np.array([n not in ("mouthClose", "tongueOut") for n in names], np.float32)
     coefficients = tf.matmul(active * allowed, tf.constant(model.actions, tf.float32))

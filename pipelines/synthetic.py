@@ -8,8 +8,8 @@ import tensorflow as tf
 from tfface.geometry.mesh import normalize
 from tfface.morphable.representation import interpolate as interpolate_r
 from tfface.networks.coarse_net import network_input
-from tfface.pipelines.occluders import Occluders
-from tfface.pipelines.sampling import SamplingConfig, sample_r, seeds
+from tfface.pipelines.occluders import Occluders, smooth_noise
+from tfface.pipelines.sampling import SamplingConfig, sample_r, seeds, uniform
 from tfface.rendering.feedback import FeedbackRenderer
 from tfface.rendering.shading import directional, specular
 from tfface.rendering.visibility import coverage, interpolate
@@ -40,31 +40,22 @@ class SyntheticConfig:
     jpeg: float = 0.35
 
 
-def _uniform(shape, seed, low=0.0, high=1.0):
-    return tf.random.stateless_uniform(shape, seed, low, high)
-
-
-def _smooth_noise(batch, size, cells, seed):
-    """Noise `[batch, size, size, 1]` in 0…1 that varies over size/cells px."""
-    return tf.image.resize(_uniform([batch, cells, cells, 1], seed), [size, size], "bicubic")
-
-
 def background(batch: int, size: int, seed: tf.Tensor) -> tf.Tensor:
     """A background `[batch, size, size, 1]`: noise of several scales, or nearly flat, behind some edges."""
     coarse, middle, fine, mix, level, edge = seeds(seed, 6)
-    weights = _uniform([batch, 1, 1, 3], mix) ** 2 * tf.constant([1.0, 0.8, 0.4])
+    weights = uniform([batch, 1, 1, 3], mix) ** 2 * tf.constant([1.0, 0.8, 0.4])
     layers = tf.concat(
         [
-            _smooth_noise(batch, size, 3, coarse),
-            _smooth_noise(batch, size, 12, middle),
-            _smooth_noise(batch, size, 60, fine),
+            smooth_noise(batch, size, 3, 3, coarse),
+            smooth_noise(batch, size, 12, 12, middle),
+            smooth_noise(batch, size, 60, 60, fine),
         ],
         axis=-1,
     )
-    flat = _uniform([batch, 1, 1, 1], level)
+    flat = uniform([batch, 1, 1, 1], level)
     texture = tf.reduce_sum((layers - 0.5) * weights, -1, keepdims=True) + flat
     # A straight edge across the picture, such as a wall, a door or a shoulder has.
-    line = _uniform([batch, 4], edge, -1.0, 1.0)
+    line = uniform([batch, 4], edge, -1.0, 1.0)
     axis = tf.linspace(-1.0, 1.0, size)
     side = line[:, :1, None] * axis[None, None, :] + line[:, 1:2, None] * axis[None, :, None] + line[:, 2:3, None]
     step = tf.cast(side > 0.0, tf.float32)[..., None] * line[:, 3, None, None, None] * 0.4
@@ -78,14 +69,14 @@ def light(normals: tf.Tensor, config: SyntheticConfig, seed: tf.Tensor) -> tuple
     towards = tf.random.stateless_normal([batch, config.lights, 3], direction)
     # Lights stand mostly in front of and above people.
     towards = normalize(towards + tf.constant([0.0, 0.5, 0.9]))
-    power = _uniform([batch, config.lights], strength) ** 2
+    power = uniform([batch, config.lights], strength) ** 2
     diffuse = directional(normals, towards, power)
-    diffuse += _uniform([batch, 1, 1, 1], ambient, 0.1, 0.6)
+    diffuse += uniform([batch, 1, 1, 1], ambient, 0.1, 0.6)
     # Sky and ground: more ambient light from above than from below.
-    diffuse += normals[..., 1:2] * _uniform([batch, 1, 1, 1], top, -0.05, 0.2)
-    shininess = _uniform([batch], shine, 4.0, 25.0)
+    diffuse += normals[..., 1:2] * uniform([batch, 1, 1, 1], top, -0.05, 0.2)
+    shininess = uniform([batch], shine, 4.0, 25.0)
     highlights = specular(normals, towards, power, shininess)
-    return tf.nn.relu(diffuse), highlights * _uniform([batch, 1, 1, 1], gloss, 0.0, 0.2)
+    return tf.nn.relu(diffuse), highlights * uniform([batch, 1, 1, 1], gloss, 0.0, 0.2)
 
 
 def _blur(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
@@ -102,7 +93,7 @@ def _compressed(image: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
     """Some of the images `[B, H, W, 1]` as JPEG leaves them, at a quality of 10 to 80."""
     which, how = seeds(seed, 2)
     batch = image.shape[0]
-    chosen = _uniform([batch], which) < share
+    chosen = uniform([batch], which) < share
     quality = tf.random.stateless_uniform([batch], how, 10, 80, tf.int32)
 
     def one(inputs):
@@ -119,14 +110,14 @@ def photograph(image: tf.Tensor, config: SyntheticConfig, seed: tf.Tensor) -> tf
     """
     batch, size = image.shape[0], image.shape[1]
     expose, contrast, soften, grain, level, coarse, file = seeds(seed, 7)
-    image = tf.clip_by_value(image, 1e-4, 1.0) ** _uniform([batch, 1, 1, 1], contrast, 0.7, 1.4)
-    image = image * _uniform([batch, 1, 1, 1], expose, 0.75, 1.15)
-    image = _blur(image, _uniform([batch], soften, -0.4, config.blur))
+    image = tf.clip_by_value(image, 1e-4, 1.0) ** uniform([batch, 1, 1, 1], contrast, 0.7, 1.4)
+    image = image * uniform([batch, 1, 1, 1], expose, 0.75, 1.15)
+    image = _blur(image, uniform([batch], soften, -0.4, config.blur))
     small = tf.image.resize(image, [size // 3, size // 3], antialias=True)
     pixelated = tf.image.resize(small, [size, size], "bicubic")
-    image = tf.where(_uniform([batch, 1, 1, 1], coarse) < 0.15, pixelated, image)
+    image = tf.where(uniform([batch, 1, 1, 1], coarse) < 0.15, pixelated, image)
     noise = tf.random.stateless_normal(tf.shape(image), grain)
-    image = tf.clip_by_value(image + noise * _uniform([batch, 1, 1, 1], level, 0.0, config.noise), 0.0, 1.0)
+    image = tf.clip_by_value(image + noise * uniform([batch, 1, 1, 1], level, 0.0, config.noise), 0.0, 1.0)
     return _compressed(image, config.jpeg, file)
 
 
@@ -164,7 +155,7 @@ class SyntheticWorld:
         maps = tf.ensure_shape(maps, [config.batch, config.size, config.size, 4])
         mask = coverage(visibility)
         diffuse, gloss = light(normalize(maps[..., :3]), config, lighting)
-        spots = 1.0 + (_smooth_noise(config.batch, config.size, 40, mottle) - 0.5) * 0.15
+        spots = 1.0 + (smooth_noise(config.batch, config.size, 40, 40, mottle) - 0.5) * 0.15
         radiance = maps[..., 3:4] * spots * diffuse * 1.6 + gloss
         face = tf.clip_by_value(radiance, 1e-4, 1.0) ** (1.0 / 2.2)
         # A soft outline: the mask's own staircase would tell the network where the face ends.
@@ -180,7 +171,7 @@ class SyntheticWorld:
         # Beyond 1.5 deviations the hand-made components leave what skin looks like.
         weights = tf.clip_by_value(weights, -1.5, 1.5)
         albedo = self.luma_mean + tf.linalg.matmul(weights, self.luma_basis, transpose_b=True)[..., None]
-        return tf.clip_by_value(albedo * _uniform([self.config.batch, 1, 1], tint, 0.8, 1.25), 0.02, 1.0)
+        return tf.clip_by_value(albedo * uniform([self.config.batch, 1, 1], tint, 0.8, 1.25), 0.02, 1.0)
 
 
 def synthetic_dataset(model, config: SyntheticConfig | None = None, seed: int = 0) -> tf.data.Dataset:
@@ -205,7 +196,7 @@ def training_dataset(model, config: SyntheticConfig | None = None, seed: int = 0
 
     def sample(index, face):
         other, mix = seeds(tf.stack([tf.constant(seed + 1, tf.int64), index]), 2)
-        beta = _uniform([config.batch, 1], mix)
+        beta = uniform([config.batch, 1], mix)
         r_t = interpolate_r(face["r"], sample_r(model, config.batch, other, config.sampling), beta)
         return network_input(face["image"], renderer(r_t)), face["r"]
 

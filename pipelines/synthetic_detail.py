@@ -181,12 +181,7 @@ class DetailWorld:
         surface = self._surface(head, size * times)
         true = _shrink(surface["depth"] * surface["mask"], times) / times
         coarse, mask = self.coarse(head.r, size)
-        whole = _shrink(surface["mask"], times) > 0.999
-        # Depth that jumps within a pixel, as where the nose hides a cheek, has no slope there.
-        spread = _shrink(surface["depth"] ** 2, times) - _shrink(surface["depth"], times) ** 2
-        smooth = spread < (1.5 * times) ** 2
-        skin = (_shrink(surface["skin"], times) > 0.999) & (_shrink(surface["facing"], times) > _STEEP)
-        true_mask = (mask > 0) & whole
+        true_mask = (mask > 0) & (_shrink(surface["mask"], times) > 0.999)
         normals = image_normals(true, true_mask)
         return Picture(
             image=self._photograph(head, surface, size, times),
@@ -194,7 +189,7 @@ class DetailWorld:
             normals=normals,
             coarse=coarse,
             mask=mask,
-            skin=binary_erosion(skin & true_mask & smooth, iterations=2),
+            skin=_measurable(surface, true_mask, times),
             relief=_shrink(surface["relief"], times),
             marks=_shrink(surface["marks"], times),
             px_per_mm=surface["scale"] / times,
@@ -210,15 +205,13 @@ class DetailWorld:
         times = max(-(-self.fine_px // size), 1)
         surface = self._surface(head, size * times)
         whole = _shrink(surface["mask"], times) > 0.999
-        spread = _shrink(surface["depth"] ** 2, times) - _shrink(surface["depth"], times) ** 2
-        skin = (_shrink(surface["skin"], times) > 0.999) & (_shrink(surface["facing"], times) > _STEEP)
         albedo = np.clip(surface["albedo"] * surface["marks"], 0.005, 1.0) / head.albedo[self.skin > 0.5].mean()
         return {
             "r": head.r.astype(np.float32),
             "depth": (_shrink(surface["depth"] * surface["mask"], times) / times * whole).astype(np.float32),
             "albedo": _shrink(albedo, times).astype(np.float16),
             "mask": whole.astype(np.uint8),
-            "skin": binary_erosion(skin & whole & (spread < (1.5 * times) ** 2), iterations=2).astype(np.uint8),
+            "skin": _measurable(surface, whole, times).astype(np.uint8),
         }
 
     def _renderer(self, size):
@@ -305,6 +298,14 @@ def smooth_depth(depth: np.ndarray, mask: np.ndarray, sigma: float, limit: float
     # At the rim the average is one-sided and would tilt the surface.
     inside = np.clip(2.0 * weight - 1.0, 0.0, 1.0)
     return depth + mask * inside * change * np.exp(-((change / limit) ** 2))
+
+
+def _measurable(surface: dict[str, np.ndarray], inside: np.ndarray, times: int) -> np.ndarray:
+    """`Picture.skin` of a surface drawn `times` as large, within `inside` `[S, S]` bool."""
+    skin = (_shrink(surface["skin"], times) > 0.999) & (_shrink(surface["facing"], times) > _STEEP)
+    # Depth that jumps within a pixel, as where the nose hides a cheek, has no slope there.
+    spread = _shrink(surface["depth"] ** 2, times) - _shrink(surface["depth"], times) ** 2
+    return binary_erosion(skin & inside & (spread < (1.5 * times) ** 2), iterations=2)
 
 
 def _shrink(values: np.ndarray, times: int) -> np.ndarray:

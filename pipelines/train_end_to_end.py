@@ -154,8 +154,6 @@ def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, origin
         face_model = MorphableModel.default()
     if config.coarse and coarse_net is None:
         coarse_net = load_coarse_run(config.coarse, face_model)
-        # Without fits in the data, the solution to stay near would be this copy's; with them it is the fits'.
-        original = original or load_coarse_run(config.coarse, face_model)
     mirror = Mirror.of(face_model)
     output = write_config(config)
     model = build(config, face_model, coarse_net, original)
