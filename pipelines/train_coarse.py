@@ -257,7 +257,8 @@ def build_trainer(model, config: TrainCoarseConfig, resumed: bool = False) -> Co
     new = load_weights(coarse.network, config.initial, strict=False) if config.initial else None
     if new:
         print(f"{config.initial} holds no weights for {len(new)} variables, e.g. {new[0]}: they start from random ones")
-    if config.network.points and not (config.initial and not new) and not resumed:
+    complete = resumed or new == []
+    if config.network.points and config.prime_steps and not complete:
         primed = prime(
             coarse.network.get_layer("points_to_face"), model, trainer.points, loss, config.prime_steps, config.seed
         )
