@@ -75,8 +75,8 @@ def steps(model, batch: int) -> dict:
 
     return {
         "identity, expression and pose": fixed(lambda s: sample_r(model, batch, s, config.sampling), seed),
-        "vertices, normals and visibility": fixed(lambda r: tuple(world.renderer.geometry(r)[:2]), r),
-        "of that, visibility": fixed(lambda v: tuple(rasterize(v, model.triangles, 200, 200, cull=True)), vertices),
+        "vertices and normals": fixed(lambda r: tuple(world.renderer.geometry(r)[:2]), r),
+        "visibility": fixed(lambda v: tuple(rasterize(v, model.triangles, 200, 200, cull=True)), vertices),
         "albedo": fixed(world.albedo, seed),
         "interpolation": fixed(
             lambda t, b, n: interpolate(type(visibility)(t, b), model.triangles, n),
