@@ -58,7 +58,19 @@ def load_coarse_run(folder, face_model: MorphableModel) -> IterativeCoarseNet:
     for path in (folder / "coarse.npz", folder / "coarse_net.json"):
         if not path.is_file():
             raise FileNotFoundError(f"expected {path} from a training run of at least one epoch, found none")
-    config = CoarseNetConfig(**tuples(json.loads((folder / "coarse_net.json").read_text(encoding="utf-8"))))
-    coarse = IterativeCoarseNet(face_model, config)
+    coarse = IterativeCoarseNet(face_model, read_coarse_config(folder / "coarse_net.json"))
     load_weights(coarse.network, folder / "coarse.npz")
     return coarse
+
+
+def read_coarse_config(path) -> CoarseNetConfig:
+    """CoarseNet's architecture from a run's `coarse_net.json` or a model's `config.json`.
+
+    Raises:
+      ValueError: the file isn't what it should be.
+    """
+    try:
+        described = json.loads(Path(path).read_text(encoding="utf-8"))
+        return CoarseNetConfig(**tuples(described.get("coarse", described)))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"expected {path} to describe CoarseNet, but: {error}") from error

@@ -14,8 +14,8 @@ from tfface.losses.landmarks import ProjectedLandmarks
 from tfface.losses.points import map_surprise, point_distance
 from tfface.morphable import representation
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet, network_input
-from tfface.networks.point_head import point_vertices
 from tfface.networks.weights import load_weights, save_weights
+from tfface.pipelines.assemble import read_coarse_config
 from tfface.pipelines.coarse_data import CoarseDataConfig, coarse_dataset
 from tfface.pipelines.precision import policy
 from tfface.pipelines.prime_points import prime
@@ -33,6 +33,7 @@ class TrainCoarseConfig:
       network: the architecture.
       steps: optimiser steps in all.
       initial: .npz of weights to start from; None starts from random ones. Of another architecture, what fits is taken.
+        Which vertices its points are is read from the `coarse_net.json` or `config.json` beside it.
       faces: new faces per step; each is seen `passes` times, in as many steps, so that a step takes `faces · passes`
         samples.
       passes: 1 trains on r_t of eq. 3 alone, as the paper does; more show the network its own answers: the estimate
@@ -157,9 +158,7 @@ class CoarseTrainer(keras.Model):
             network, size = coarse.network, coarse.config.size
             found = [network.get_layer(name).output for name in ("points", "scores_and_depths")]
             self.seeing = keras.Model(network.input, [network.output, *found])
-            self.points = ProjectedLandmarks(
-                coarse.face_model, size, point_vertices(coarse.face_model, coarse.config.points)
-            )
+            self.points = ProjectedLandmarks(coarse.face_model, size, np.array(coarse.config.point_vertices))
             self.points_px = keras.metrics.Mean("points_px")
         self.first_px = keras.metrics.Mean("first_px")
         self.last_px = keras.metrics.Mean("last_px")
@@ -250,7 +249,7 @@ class Trapezoid(keras.optimizers.schedules.LearningRateSchedule):
 def build_trainer(model, config: TrainCoarseConfig, resumed: bool = False) -> CoarseTrainer:
     """The compiled trainer of a run, at its initial weights; a `resumed` one isn't primed, as its weights follow."""
     keras.utils.set_random_seed(config.seed)
-    coarse = IterativeCoarseNet(model, config.network, policy(config.precision))
+    coarse = IterativeCoarseNet(model, _with_points_of(config.initial, config.network), policy(config.precision))
     reference = sample_r(model, 512, tf.constant([config.seed, 1], tf.int64))
     loss = CoarseLoss(model, reference, config.landmark_weight)
     trainer = CoarseTrainer(coarse, config, loss.landmarks)
@@ -270,6 +269,17 @@ def build_trainer(model, config: TrainCoarseConfig, resumed: bool = False) -> Co
     # XLA on CPUs compiles for minutes and then runs convolutions on one core.
     trainer.compile(optimizer, loss=loss, jit_compile=False)
     return trainer
+
+
+def _with_points_of(initial: str | None, network: CoarseNetConfig) -> CoarseNetConfig:
+    """`network`, its points at the vertices that the architecture beside the initial weights names, if there is one."""
+    for name in ("coarse_net.json", "config.json"):
+        described = Path(initial).parent / name if initial else None
+        if network.points and not network.point_vertices and described and described.is_file():
+            kept = read_coarse_config(described)
+            if kept.points == network.points:
+                return dataclasses.replace(network, point_vertices=kept.point_vertices)
+    return network
 
 
 def train_coarse(model, config: TrainCoarseConfig) -> IterativeCoarseNet:

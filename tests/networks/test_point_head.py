@@ -70,3 +70,13 @@ def test_maps_are_raised_bilinearly_to_sizes_that_are_no_multiples():
     expected = tf.image.resize(maps, (13, 9), "bilinear")
     np.testing.assert_allclose(Raise(13, 9)(maps), expected, atol=1e-5)
     assert Raise(13, 9).compute_output_shape(maps.shape) == (2, 13, 9, 3)
+
+
+def test_points_keep_their_vertices_when_landmarks_are_picked_anew(model):
+    named = IterativeCoarseNet(model, NET).config
+    np.testing.assert_array_equal(named.point_vertices, point_vertices(model, 70))
+    other = tuple(reversed(named.point_vertices))
+    kept = dataclasses.replace(NET, point_vertices=other)
+    assert IterativeCoarseNet(model, kept).config.point_vertices == other
+    with pytest.raises(ValueError, match="expected one of the point_vertices per point, 70, received 3"):
+        IterativeCoarseNet(model, dataclasses.replace(NET, point_vertices=other[:3]))

@@ -135,7 +135,7 @@ def build_default_model(source, config: BuildConfig | None = None) -> MorphableM
     base = read_base_mesh(assets)
     head = cut_head(base)
     number = {int(b): i for i, b in enumerate(head.keep)}
-    landmarks = np.array([number[b] for b in default_labels.LANDMARKS])
+    anchors = np.array([number[b] for b in default_labels.ANCHORS])
     partner = read_mirror(assets, len(base.vertices))
     mirror = np.array([number[int(partner[b])] for b in head.keep])
 
@@ -146,13 +146,13 @@ def build_default_model(source, config: BuildConfig | None = None) -> MorphableM
     # Mirrored heads make the mean symmetric and every component symmetric or antisymmetric, up to rounding.
     heads = np.concatenate([heads, heads[:, mirror] * np.array([-1, 1, 1], np.float32)])
     mean = heads.mean(axis=0)
-    weights = face_weights(mean, landmarks)
+    weights = face_weights(mean, anchors)
     for _ in range(2):
         heads = np.stack([align(h, mean, weights) for h in heads]).astype(np.float32)
         mean = heads.mean(axis=0)
     emphasis = 0.35 + 0.65 * weights / weights.max()
     mean, identity = learn_identity(heads, emphasis)
-    mean = mean - mean[landmarks].mean(axis=0)
+    mean = mean - mean[anchors].mean(axis=0)
 
     def read(name):
         return read_target(assets, name, head.keep, len(base.vertices))
@@ -172,9 +172,9 @@ def build_default_model(source, config: BuildConfig | None = None) -> MorphableM
     )
     uv_of_vertex = np.zeros((len(head.keep), 2))
     uv_of_vertex[head.triangles.ravel()] = head.uv[head.uv_triangles.ravel()]
-    regions = default_labels.label_regions(assets, mean, landmarks, uv_of_vertex, head.eyeballs)
+    regions = default_labels.label_regions(assets, mean, anchors, uv_of_vertex, head.eyeballs)
     with np.load(importlib.resources.files("tfface.morphable") / "albedo.npz", allow_pickle=False) as learnt:
-        albedo_mean, albedo_basis = default_labels.complete_albedo(learnt, mean, landmarks, regions)
+        albedo_mean, albedo_basis = default_labels.complete_albedo(learnt, mean, anchors, regions)
     return MorphableModel(
         name="tfface-makehuman",
         version="1",
@@ -190,7 +190,7 @@ def build_default_model(source, config: BuildConfig | None = None) -> MorphableM
         uv_triangles=head.uv_triangles,
         regions=regions,
         region_names=np.array(default_labels.REGIONS),
-        landmarks=landmarks,
+        landmarks=np.array([number[b] for b in default_labels.LANDMARKS]),
         mirror=mirror,
         action_names=np.array(names),
         actions=actions,

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from tfface.morphable import representation
-from tfface.networks.point_head import build_points_to_face, locate
+from tfface.networks.point_head import build_points_to_face, locate, point_vertices
 from tfface.rendering.feedback import FeedbackRenderer
 
 INPUT_CHANNELS = 7
@@ -31,6 +31,7 @@ class CoarseNetConfig:
         leaves alone.
       points: points of the face that the network locates on a map and reads r off, see `point_head`; 0 is the paper's
         way, from pooled features alone.
+      point_vertices: the face model's vertices that those points are; () stands for `point_head.point_vertices`.
     """
 
     size: int = 200
@@ -41,6 +42,23 @@ class CoarseNetConfig:
     passes: int = 4
     residual: bool = False
     points: int = 0
+    point_vertices: tuple[int, ...] = ()
+
+
+def with_vertices(config: CoarseNetConfig, model) -> CoarseNetConfig:
+    """The configuration with the vertices of its points spelt out, so that weights keep their meaning.
+
+    Raises:
+      ValueError: there are not as many vertices as points.
+    """
+    if config.points and not config.point_vertices:
+        chosen = tuple(int(vertex) for vertex in point_vertices(model, config.points))
+        config = dataclasses.replace(config, point_vertices=chosen)
+    if len(config.point_vertices) != config.points:
+        raise ValueError(
+            f"expected {config.points} point_vertices, one per point, received {len(config.point_vertices)}"
+        )
+    return config
 
 
 def _conv(x, filters, kernel, strides, name):
@@ -127,7 +145,7 @@ class IterativeCoarseNet(keras.Model):
 
     def __init__(self, model, config: CoarseNetConfig | None = None, precision: str = "float32", **kwargs):
         super().__init__(**kwargs)
-        self.config = config or CoarseNetConfig()
+        self.config = with_vertices(config or CoarseNetConfig(), model)
         self.face_model = model
         self.network = build_coarse_net(self.config, precision)
         self.feedback = FeedbackRenderer(model, self.config.size)
