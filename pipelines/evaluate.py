@@ -30,6 +30,7 @@ class EvaluateConfig:
         None for the protocol's own.
       axes: what positive x, y and z of given normals mean, for "normals"; see `evaluate_normals`.
       sizes: widths of the crops in px, for "detail"; () for the protocol's own.
+      groups: file of groups of the photographs, for "landmarks"; see `evaluate_landmarks.read_groups`.
       faces: number of faces; 0 for the protocol's own.
       json: file for the figures; None for none.
     """
@@ -40,6 +41,7 @@ class EvaluateConfig:
     crop: str | None = None
     axes: str = "right,up,near"
     sizes: tuple[int, ...] = ()
+    groups: str | None = None
     faces: int = 0
     json: str | None = None
 
@@ -86,7 +88,7 @@ def _synthetic(networks, config):
 def _landmarks(networks, config):
     from tfface.pipelines import evaluate_landmarks as protocol
 
-    settings = _given(crop=config.crop, limit=config.faces)
+    settings = _given(crop=config.crop, limit=config.faces, groups=config.groups)
     return protocol.run(networks, protocol.LandmarkEvaluationConfig(config.photos, **settings))
 
 

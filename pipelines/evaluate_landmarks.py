@@ -17,8 +17,9 @@ PROTOCOL = (
     "points, the jaw line in 3D; “inner51” leaves the jaw out; “outline68” measures the sides of the jaw only across "
     "the outline of the predicted cheek. {jaw} Yaw bins by the size of the given yaw; “mean of bins” weighs each bin "
     "alike. Skin tone: by the individual typology angle of the cheeks as photographed, dark below 10°, light from 41°; "
-    "photographs without colour have none."
+    "photographs without colour have none.{groups}"
 )
+GROUPS = " Groups: as {file} has them; “× rest”: all68 over that of the faces in no group."
 POSE_PROTOCOL = (
     "Head pose: mean absolute difference (MAE) from the given angles in degrees, and the mean signed one (bias), which "
     "tells how far the two definitions of a frontal face lie apart. {angles}"
@@ -60,12 +61,14 @@ class LandmarkEvaluationConfig:
       photos: folder as `pipelines.landmark_photos` or `pipelines.aflw2000` reads it.
       crop: "landmarks" or "mtcnn", see `CROPS`.
       limit: use only so many, spread over the validation set; 0 for all.
+      groups: file that names groups of the faces, see `read_groups`; None for none.
       batch: crops at a time.
     """
 
     photos: str
     crop: str = "landmarks"
     limit: int = 0
+    groups: str | None = None
     batch: int = 32
 
 
@@ -172,6 +175,39 @@ def _tone_rows(photos, errors) -> list[dict]:
     ]
 
 
+def read_groups(path) -> dict[str, list[str]]:
+    """Groups of photographs: lines of `name: photograph photograph …`, `#` begins a comment.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: a line has another form.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"expected a file of groups at {path}, found none")
+    groups = {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected a text file of groups, received {path}: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        name, colon, members = line.partition("#")[0].partition(":")
+        if name.strip() and not (colon and members.split()):
+            raise ValueError(f"expected `name: photograph photograph …` in line {number} of {path}, received {line!r}")
+        if name.strip():
+            groups[name.strip()] = members.split()
+    return groups
+
+
+def _group_rows(numbers, errors, groups: dict[str, list[str]]) -> list[dict]:
+    names = np.array([str(number) for number in numbers])
+    member = {name: np.isin(names, members) for name, members in groups.items()}
+    rest = ~np.any(list(member.values()), axis=0)
+    rows = [_row(f"group: {name}", errors, rows) for name, rows in member.items()]
+    rows.append(_row("in no group", errors, rest))
+    usual = rows[-1].get("all68_percent", float("nan"))
+    return [row | ({"× rest": row["all68_percent"] / usual} if row["faces"] else {}) for row in rows]
+
+
 def _row(name: str, errors: dict[str, np.ndarray], rows: np.ndarray) -> dict:
     if not rows.any():
         return {"name": name, "faces": 0}
@@ -246,7 +282,7 @@ def run(networks, config: LandmarkEvaluationConfig) -> dict:
 
     Returns:
       {"protocol": str, "faces": int, "rows": [...], "worst": names, "more": [head pose]}: rows over all, per yaw bin,
-      their mean, per source, and per skin tone.
+      their mean, per source, per skin tone, and per group.
 
     Raises:
       FileNotFoundError: the folder or a file in it is missing.
@@ -254,6 +290,7 @@ def run(networks, config: LandmarkEvaluationConfig) -> dict:
     """
     if config.crop not in CROPS:
         raise ValueError(f"expected crop to be one of {', '.join(CROPS)}, received {config.crop!r}")
+    groups = read_groups(config.groups) if config.groups else {}
     photos, kind = read_folder(config.photos)
     if not len(photos.number):
         raise ValueError(f"expected validation photographs in {config.photos}, received none: val.txt is empty")
@@ -270,8 +307,10 @@ def run(networks, config: LandmarkEvaluationConfig) -> dict:
     rows = [_row("all", errors, everyone), *bins, _mean_of_bins(bins)]
     rows += [_row(str(source), errors, photos.source == source) for source in np.unique(photos.source)]
     rows += _tone_rows(photos, errors)
+    rows += _group_rows(photos.number, errors, groups) if groups else []
     worst = photos.number[np.argsort(-errors["all68"])[:10]].tolist()
     words = KINDS[kind] | {"faces": len(yaw), "folder": config.photos, "crop": CROPS[config.crop]}
+    words["groups"] = GROUPS.format(file=config.groups) if groups else ""
     pose = {"protocol": POSE_PROTOCOL.format(**words), "rows": pose_rows(photos.euler, ANGLES_OF[kind](r))}
     return {
         "protocol": PROTOCOL.format(**words),

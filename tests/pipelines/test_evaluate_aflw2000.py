@@ -118,6 +118,26 @@ def test_a_turned_answer_costs_its_turn(model, folder):
     assert report["worst"][0] == "image00000"
 
 
+def test_groups_are_told_apart(model, folder, tmp_path):
+    path, answer = folder
+    turned = answer.copy()
+    turned[1, 285] += np.radians(5.0)
+    groups = tmp_path / "groups.txt"
+    groups.write_text("# by eye\nglasses: image00001 image00002\nbeard: elsewhere\n")
+    settings = evaluate_landmarks.LandmarkEvaluationConfig(str(path), groups=str(groups))
+    report = evaluate_landmarks.run(networks_that_answer(model, turned), settings)
+    rows = {row["name"]: row for row in report["rows"]}
+    assert rows["group: glasses"]["faces"] == 2 and rows["in no group"]["faces"] == 3
+    assert rows["group: glasses"]["× rest"] > 2 and rows["in no group"]["× rest"] == 1
+    assert rows["group: beard"] == {"name": "group: beard", "faces": 0}
+    assert str(groups) in report["protocol"]
+    groups.write_text("image00001 image00002\n")
+    with pytest.raises(ValueError, match="in line 1 of .* received 'image00001"):
+        evaluate_landmarks.run(networks_that_answer(model, answer), settings)
+    with pytest.raises(FileNotFoundError, match="file of groups at nowhere"):
+        evaluate_landmarks.read_groups("nowhere")
+
+
 def test_limit_takes_some(model, folder):
     settings = evaluate_landmarks.LandmarkEvaluationConfig(str(folder[0]), limit=2)
     assert evaluate_landmarks.run(networks_that_answer(model, folder[1]), settings)["faces"] == 2

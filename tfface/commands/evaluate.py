@@ -31,6 +31,9 @@ def configure(parser: argparse.ArgumentParser):
         help="where positive x, y, z of given normals point: right|left,up|down,near|far (default: %(default)s)",
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[], metavar="PX", help="widths of crops for `detail`")
+    parser.add_argument(
+        "--groups", metavar="FILE", help="groups of the photographs to tell apart for `landmarks`: `name: photograph …`"
+    )
     parser.add_argument("--faces", type=int, default=0, metavar="N", help="how many (default: the protocol's own)")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
 
@@ -44,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.faces < 0:
         raise InputError(f"expected --faces of at least 1, or 0 for the protocol's own, received {arguments.faces}")
-    names = ("protocol", "model", "photos", "crop", "axes", "faces", "json")
+    names = ("protocol", "model", "photos", "crop", "axes", "groups", "faces", "json")
     config = evaluate.EvaluateConfig(sizes=tuple(arguments.sizes), **{name: getattr(arguments, name) for name in names})
     try:
         report = evaluate.run(config)
