@@ -46,6 +46,7 @@ class DetailBankConfig:
       angle_off: the same for pitch, yaw and roll, degrees.
       place_off: the same for shift (half crop widths) and ln(scale).
       exact: share of heads whose coarse face is the true one.
+      painted: share of heads with scribbles and spots painted on them, beside the marks that skin has.
       seed: of everything random.
     """
 
@@ -57,6 +58,7 @@ class DetailBankConfig:
     angle_off: float = 2.5
     place_off: float = 0.01
     exact: float = 0.3
+    painted: float = 0.5
     seed: int = 0
 
 
@@ -153,13 +155,13 @@ class Photographer:
 
     def __call__(self, head: dict, seed: tf.Tensor) -> dict:
         """One batch of `detail_dataset`, from heads of the bank and a seed `[2]`."""
-        light, camera, fit, flip = seeds(seed, 4)
+        light, camera, fit, brush = seeds(seed, 4)
         depth = head["depth"][..., None]
         full = depth.shape[1]
         mask = tf.cast(head["mask"], tf.float32)[..., None]
         albedo = tf.cast(head["albedo"], tf.float32)[..., None]
         normals = normals_from_depth(depth, mask, 4.0)
-        radiance = self._shade(normals, albedo, light)
+        radiance = self._shade(normals, albedo * self._paint(full, brush), light)
         image = self._expose(radiance, mask, camera)
         times = full // self.size
         skin = tf.cast(head["skin"], tf.float32)[..., None]
@@ -175,6 +177,25 @@ class Photographer:
         sigma = tf.random.stateless_uniform([self.config.batch, 1, 1, 1], how_much, 0.0, 0.015)
         grain = tf.random.stateless_normal(tf.shape(batch["image"]), noise) * sigma
         return batch | {"image": tf.clip_by_value(batch["image"] + grain, 0.0, 1.0)}
+
+    def _paint(self, full, seed):
+        """What reflectance is multiplied by, `[B, full, full, 1]`: lines and spots that are no shape."""
+        line, spot, where, width, dark, hard, some = seeds(seed, 7)
+        batch = self.config.batch
+
+        def noise(cells, seed):
+            return tf.image.resize(tf.random.stateless_normal([batch, cells, cells, 1], seed), [full, full], "bicubic")
+
+        def draw(seed, low, high):
+            return tf.random.stateless_uniform([batch, 1, 1, 1], seed, low, high)
+
+        # Level lines of noise 10 mm wide are scribbles of 0.5 to 3 mm, kept where a wider noise is high.
+        ink = tf.exp(-tf.square(noise(24, line) / draw(width, 0.05, 0.25)))
+        ink *= tf.sigmoid((noise(12, where) - 0.5) / 0.1)
+        ink = tf.maximum(ink, tf.sigmoid((noise(40, spot) - 1.8) / draw(hard, 0.05, 0.4)))
+        # One in five is brighter than the skin.
+        darkness = draw(dark, -0.4, 1.6)
+        return tf.exp(-ink * darkness * tf.cast(draw(some, 0.0, 1.0) < self.config.painted, tf.float32))
 
     def _shade(self, normals, albedo, seed):
         """Lambert and Blinn–Phong under one to three lights, as `synthetic_detail.random_light` draws them."""
