@@ -11,6 +11,7 @@ from tfface.losses import shading
 from tfface.morphable.mirror import Mirror
 from tfface.networks import fine_net
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
+from tfface.networks.weights import load_weights
 from tfface.pipelines import fitted_photos
 from tfface.pipelines.assemble import load_coarse_run, save_coarse_run
 from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
@@ -29,6 +30,7 @@ class TrainFineConfig:
         network: a `FineNetConfig`.
         model: an `EndToEndConfig` (criterion, skin regions, window).
         data: the photographs to train on.
+        initial: .npz of FineNet's weights to start from, such as a model's `fine.npz`; None starts from random ones.
         coarse: folder of `tfface train coarse` whose network is trained on, end to end; None takes the coarse geometry
             from the fits, and leaves CoarseNet as it is.
         heads: heads with true wrinkles to train on too, see `pipelines.detail_bank`.
@@ -47,6 +49,7 @@ class TrainFineConfig:
         default_factory=lambda: EndToEndConfig(criterion=shading.release(), window=128)
     )
     data: FittedPhotosConfig = FittedPhotosConfig()
+    initial: str | None = None
     coarse: str | None = None
     heads: DetailBankConfig = DetailBankConfig()
     validation: int = 8
@@ -102,6 +105,8 @@ def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -
     keras.utils.set_random_seed(config.seed)
     network = fine_net.FineNet(config.network, dtype=policy(config.precision))
     network.build()
+    if config.initial:
+        load_weights(network, config.initial)
     model = EndToEnd(face_model, network, coarse_net, original, config.model, seed=config.seed)
     schedule = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * config.steps_per_epoch, alpha=0.05

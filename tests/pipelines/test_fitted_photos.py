@@ -16,6 +16,7 @@ from tfface.morphable.model import MorphableModel
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
 from tfface.networks.end_to_end import EndToEndConfig
 from tfface.networks.fine_net import FineNetConfig
+from tfface.networks.weights import save_weights
 from tfface.pipelines import fitted_photos, train_end_to_end
 from tfface.pipelines.assemble import assemble, load_coarse_run, save_coarse_run
 from tfface.pipelines.crops import AugmentationConfig
@@ -109,6 +110,18 @@ def test_a_stopped_training_resumes_exactly(folder, face_model):
     saved = keras.models.load_model(folder / "parts" / "fine_net.keras")
     np.testing.assert_array_equal(saved.detail_layer.kernel, resumed.fine_net.detail_layer.kernel)
     assert json.loads((folder / "parts" / "config.json").read_text())["epochs"] == 2
+
+
+def test_training_starts_from_given_weights(folder, face_model):
+    network = FineNetConfig(width=0.0625, regressor=(8,), slopes=True)
+    config = train_end_to_end.release(network=network, data=_config(folder))
+    first = train_end_to_end.build(config, face_model).fine_net
+    save_weights(first, folder / "fine.npz")
+    other = dataclasses.replace(config, seed=5)
+    started = dataclasses.replace(other, initial=str(folder / "fine.npz"))
+    for a, b in zip(first.weights, train_end_to_end.build(started, face_model).fine_net.weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
+    assert np.abs(first.weights[0] - train_end_to_end.build(other, face_model).fine_net.weights[0]).max() > 0.01
 
 
 def test_presets():
