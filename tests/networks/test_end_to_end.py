@@ -95,6 +95,22 @@ def test_gradients_reach_coarse_net_and_fidelity_holds_it(face_model):
         assert (float(away["loss"]) > float(terms["loss"]) + 0.5) == held
 
 
+def test_landmarks_of_the_fit_pull_coarse_net(face_model):
+    inputs, coarse = _inputs(), _coarse(face_model)
+    network = FineNet(SMALL)
+    network.build()
+    solution = coarse(inputs["image"]).numpy()
+    shifted = solution.copy()
+    shifted[:, 287] += 0.05  # 5 px of 200
+    losses = []
+    for weight in (0.0, 0.1):
+        config = EndToEndConfig(criterion=shading.release(), coarse_landmarks=weight)
+        terms = EndToEnd(face_model, network, coarse, config=config).criterion_terms(inputs | {"r": shifted})
+        assert float(terms["landmarks_px"]) == pytest.approx(np.sqrt(26) - 1, rel=1e-3)
+        losses.append(float(terms["loss"]))
+    assert losses[1] - losses[0] == pytest.approx(0.1 * (np.sqrt(26) - 1), rel=1e-3)
+
+
 def test_a_frozen_copy_gives_the_original_solution(face_model):
     inputs = _inputs()
     coarse, original = _coarse(face_model), _coarse(face_model)

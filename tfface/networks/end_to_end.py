@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfface.losses.albedo import grey_albedo
 from tfface.losses.detail import detail_criterion
+from tfface.losses.landmarks import ProjectedLandmarks
 from tfface.losses.shading import (
     ShadingConfig,
     explain,
@@ -31,6 +32,8 @@ class EndToEndConfig:
         supervised: weight of `losses.detail.detail_criterion` on heads of a known surface, where the data has some.
         coarse_fidelity: weight of the MSE between CoarseNet's r and the one it gave before end-to-end
             training (§4.4).
+        coarse_landmarks: weight, per px, of the distance between the landmarks of CoarseNet's face and those of the
+            data's r, for photographs whose r was fitted to landmarks; not in the paper.
         gradient: of the rendering layer, "paper" (7) or "full".
         coarse_training: whether CoarseNet's batch normalisation uses and updates batch statistics. Off: four
             passes over small batches of photographs would disturb what it learnt on large synthetic ones.
@@ -41,6 +44,7 @@ class EndToEndConfig:
     window: int = 0
     supervised: float = 1.0
     coarse_fidelity: float = 1.0
+    coarse_landmarks: float = 0.0
     gradient: str = "paper"
     coarse_training: bool = False
 
@@ -87,7 +91,8 @@ class EndToEnd(keras.Model):
         self._attributes = tf.concat([region, mean, basis], axis=-1)
         self._seed = seed
         names = ("loss", "shading", "fidelity", "smoothness", "slope", "residual")
-        names += ("coarse_fidelity",) if coarse_net is not None else ()
+        names += ("coarse_fidelity", "landmarks_px") if coarse_net is not None else ()
+        self._landmarks = ProjectedLandmarks(face_model)
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
         # Of heads with a known surface; not every training has some.
         self._of_heads = {name: keras.metrics.Mean(name=name) for name in ("supervised", "closer")}
@@ -133,8 +138,9 @@ class EndToEnd(keras.Model):
         """The loss of §4.4 and what it is made of.
 
         Returns:
-            A dict of scalars: loss, the unweighted terms of `ShadingTerms`, coarse_fidelity if there is a
-            CoarseNet, and residual, the share of the coarse depth's rms shading residual that is left.
+            A dict of scalars: loss, the unweighted terms of `ShadingTerms`, coarse_fidelity and landmarks_px (of 200
+            px crops) if there is a CoarseNet, and residual, the share of the coarse depth's rms shading residual that
+            is left.
         """
         image = tf.cast(inputs["image"], tf.float32)
         r = self.coarse(inputs, training)
@@ -154,9 +160,11 @@ class EndToEnd(keras.Model):
         result["residual"] = self._residual_left(refined, depth, mask, found)
         if self.coarse_net is not None:
             before = inputs["r"] if "r" in inputs else self._original_r(inputs["image"])
-            distance = tf.reduce_mean(tf.square(r - tf.stop_gradient(tf.cast(before, tf.float32))))
-            result["coarse_fidelity"] = distance
-            result["loss"] += self.config.coarse_fidelity * distance
+            before = tf.stop_gradient(tf.cast(before, tf.float32))
+            result["coarse_fidelity"] = tf.reduce_mean(tf.square(r - before))
+            result["landmarks_px"] = tf.reduce_mean(self._landmarks.distance(before, r))
+            result["loss"] += self.config.coarse_fidelity * result["coarse_fidelity"]
+            result["loss"] += self.config.coarse_landmarks * result["landmarks_px"]
         return result
 
     def all_terms(self, inputs, training=False):
