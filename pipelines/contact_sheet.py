@@ -1,4 +1,4 @@
-"""Contact sheets of validation photographs: photo | overlay | coarse | fine | normals | depth, to judge by eye."""
+"""Contact sheets of photographs or synthetic faces: photo | overlay | coarse | fine | normals | depth."""
 
 import argparse
 import dataclasses
@@ -19,6 +19,8 @@ PEOPLE_48 = PEOPLE_24 + (
 # fmt: on
 """Validation photographs varied in source, age, skin, pose and expression; fixed, so that sheets compare."""
 
+SYNTHETIC_SEED = 770_002
+"""Seed of synthetic faces; training counts its own from 0."""
 _LIGHT = np.array([-0.40, -0.50, 0.77], np.float32)
 _WHITE = 255.0
 
@@ -28,16 +30,16 @@ class ContactSheetConfig:
     """What is drawn.
 
     Attributes:
-      photos: folder as `pipelines.landmark_photos` reads it.
+      photos: folder as `pipelines.landmark_photos` reads it; None draws synthetic faces that no training saw.
       output: PNG file.
       model: folder of trained weights; None for the shipped ones.
       fits: draw the fits of this `fits.npz` instead of a model's predictions.
-      people: 24 or 48 of the fixed set, or image numbers.
+      people: 24 or 48 of the fixed set, or image numbers; of synthetic faces, how many.
       size: width of a panel, px.
       columns: people side by side.
     """
 
-    photos: str
+    photos: str | None = None
     output: str = "runs/contact_sheet.png"
     model: str | None = None
     fits: str | None = None
@@ -153,29 +155,71 @@ def grid(people: list[list[np.ndarray]], names: list[str], columns: int) -> np.n
     )
 
 
-def draw(photos, squares: np.ndarray, maps: list[Maps], config: ContactSheetConfig) -> np.ndarray:
-    """The sheet `[H, W, 3]` uint8 of N photographs with their crops `[N, 3]` and maps."""
+@dataclasses.dataclass(frozen=True)
+class People:
+    """Whom a sheet shows.
+
+    Attributes:
+      names: N texts.
+      pictures: N of `[H, W, 3]` uint8 RGB.
+      points68: `[N, 68, 2]` px.
+    """
+
+    names: list[str]
+    pictures: list[np.ndarray]
+    points68: np.ndarray
+
+
+def synthetic_people(model, number: int) -> People:
+    """Faces of the synthetic world, their landmarks the true ones."""
+    import tensorflow as tf
+
+    from tfface.losses.landmarks import ProjectedLandmarks
+    from tfface.pipelines.sampling import SamplingConfig
+    from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld
+
+    sampling = SamplingConfig(yaw_degrees=60.0, pitch_degrees=25.0, roll_degrees=20.0)
+    world = SyntheticWorld(model, SyntheticConfig(batch=number, sampling=sampling))
+    drawn = world.draw(tf.constant([SYNTHETIC_SEED, number], tf.int64))
+    grey = np.rint(drawn["image"].numpy() * 255).astype(np.uint8)
+    points = ProjectedLandmarks(model)(drawn["r"]).numpy()[..., :2]
+    return People([f"synthetic {i}" for i in range(number)], list(np.repeat(grey, 3, axis=-1)), points)
+
+
+def draw(people: People, squares: np.ndarray, maps: list[Maps], config: ContactSheetConfig) -> np.ndarray:
+    """The sheet `[H, W, 3]` uint8 of N people with their crops `[N, 3]` and maps."""
     from tfface.detection import cut
-    from tfface.pipelines.evaluate_landmarks import read_rgb
 
-    people = [
-        panels(cut(read_rgb(photos.path(row)), squares[row], config.size), maps[row]) for row in range(len(squares))
-    ]
-    return grid(people, [f"{number:05d}" for number in photos.number], config.columns)
+    rows = zip(people.pictures, squares, maps, strict=True)
+    strips = [panels(cut(picture, square, config.size), found) for picture, square, found in rows]
+    return grid(strips, people.names, config.columns)
 
 
-def _reconstruct(reconstructor, photos, config):
-    """Squares and maps by a `Reconstructor`, given the box of the landmarks; where it finds nothing, empty maps."""
-    from tfface.pipelines.evaluate_landmarks import landmark_squares, read_rgb
-
-    squares, maps = landmark_squares(photos.points68), []
+def _reconstruct(reconstructor, people, squares, config) -> list[Maps]:
+    """Maps by a `Reconstructor`, given the box of the landmarks; where it finds nothing, empty ones."""
+    maps = []
     empty = np.full((config.size, config.size, 3), np.nan, np.float32)
-    for row, points in enumerate(photos.points68):
-        box = [*points.min(0).tolist(), *points.max(0).tolist()]
-        faces = reconstructor(read_rgb(photos.path(row)), boxes=[box])
-        found = maps_of_face(faces[0], squares[row], config.size) if faces else Maps(empty, empty[..., 0])
-        maps.append(found)
-    return squares, maps
+    for picture, points, square in zip(people.pictures, people.points68, squares, strict=True):
+        faces = reconstructor(picture, boxes=[[*points.min(0).tolist(), *points.max(0).tolist()]])
+        maps.append(maps_of_face(faces[0], square, config.size) if faces else Maps(empty, empty[..., 0]))
+    return maps
+
+
+def _photos(config):
+    """The rows of the photographs that the sheet is to show.
+
+    Raises:
+      FileNotFoundError: the folder or a file in it is missing.
+      ValueError: none of `people` is in the folder.
+    """
+    from tfface.pipelines import landmark_photos
+
+    photos = landmark_photos.load(config.photos)
+    people = {24: PEOPLE_24, 48: PEOPLE_48}.get(config.people, config.people)
+    rows = [row for number in np.atleast_1d(people) for row in np.flatnonzero(photos.number == number)]
+    if not rows:
+        raise ValueError(f"expected image numbers of {config.photos}, received {people}")
+    return photos.take(np.array(rows))
 
 
 def run(config: ContactSheetConfig, reconstructor=None, networks=None) -> Path:
@@ -184,28 +228,31 @@ def run(config: ContactSheetConfig, reconstructor=None, networks=None) -> Path:
     Args:
       config: see `ContactSheetConfig`.
       reconstructor: a `Reconstructor`; with it the sheet shows fine results.
-      networks: has `face_model` and `coarse`; with it, and no reconstructor, the sheet shows coarse results alone.
+      networks: has `face_model` and `coarse`; with it, and no reconstructor, the sheet shows photographs' coarse
+        results alone.
 
     Returns:
       The file.
 
     Raises:
       FileNotFoundError: photographs, fits or weights are missing.
-      ValueError: none of `people` is in the folder.
+      ValueError: none of `people` is in the folder, or fits or `networks` were given for synthetic faces.
     """
     from PIL import Image
 
-    from tfface.pipelines import evaluate_landmarks, landmark_photos
+    from tfface.morphable.model import MorphableModel
+    from tfface.pipelines import evaluate_landmarks
 
-    photos = landmark_photos.load(config.photos)
-    people = {24: PEOPLE_24, 48: PEOPLE_48}.get(config.people, config.people)
-    rows = [row for number in np.atleast_1d(people) for row in np.flatnonzero(photos.number == number)]
-    if not rows:
-        raise ValueError(f"expected image numbers of {config.photos}, received {people}")
-    photos = photos.take(np.array(rows))
+    if config.photos is None and (config.fits or networks is not None or not isinstance(config.people, int)):
+        raise ValueError("expected a number of synthetic faces and a trained model, received what needs --photos")
+    if config.photos is None:
+        people = synthetic_people(MorphableModel.default(), config.people)
+    else:
+        photos = _photos(config)
+        pictures = [evaluate_landmarks.read_rgb(photos.path(row)) for row in range(len(photos.number))]
+        people = People([f"{number:05d}" for number in photos.number], pictures, photos.points68)
+    squares = evaluate_landmarks.landmark_squares(people.points68)
     if config.fits:
-        from tfface.morphable.model import MorphableModel
-
         with np.load(config.fits) as fits:
             at = np.searchsorted(fits["number"], photos.number)
             squares, r = fits["square"][at], fits["r"][at]
@@ -219,26 +266,29 @@ def run(config: ContactSheetConfig, reconstructor=None, networks=None) -> Path:
             from tfface.reconstructor import Reconstructor
 
             reconstructor = Reconstructor.from_pretrained(config.model)
-        squares, maps = _reconstruct(reconstructor, photos, config)
+        maps = _reconstruct(reconstructor, people, squares, config)
     output = Path(config.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw(photos, squares, maps, config)).save(output)
+    Image.fromarray(draw(people, squares, maps, config)).save(output)
     return output
 
 
 def main(arguments=None) -> int:
-    """`python -m tfface.pipelines.contact_sheet --photos FOLDER`."""
+    """`python -m tfface.pipelines.contact_sheet [--photos FOLDER]`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", required=True, help="folder of photographs with landmarks")
+    parser.add_argument("--photos", help="folder of photographs with landmarks (default: synthetic faces)")
     parser.add_argument("--output", default=ContactSheetConfig.output)
     parser.add_argument("--model", help="folder of trained weights (default: the shipped ones)")
     parser.add_argument("--fits", help="draw the fits of this file instead")
-    parser.add_argument("--people", type=int, nargs="+", default=[24], help="24, 48, or image numbers")
+    parser.add_argument(
+        "--people", type=int, nargs="+", default=[24], help="24, 48, or image numbers; of synthetic faces, how many"
+    )
     parser.add_argument("--size", type=int, default=200, help="width of a panel, px")
     parser.add_argument("--columns", type=int, default=2, help="people side by side")
     options = vars(parser.parse_args(arguments))
     people = options.pop("people")
-    people = people[0] if people in ([24], [48]) else tuple(people)
+    counted = people in ([24], [48]) or (options["photos"] is None and len(people) == 1)
+    people = people[0] if counted else tuple(people)
     try:
         print(run(ContactSheetConfig(people=people, **options)))
     except (FileNotFoundError, ValueError) as error:

@@ -137,10 +137,18 @@ def test_the_examples_in_the_docs_run(tmp_path, monkeypatch):
 
     from tfface.networks.pretrained import load_pretrained
 
-    text = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
-    section = text[text.index("## Plain Python") : text.index("## The formats")]
-    lines = [line for line in section.splitlines() if line.startswith("    ") or not line]
-    code = textwrap.dedent("\n".join(lines))
+    root = Path(__file__).parents[2]
+
+    def code_of(name, begin, end):
+        text = (root / name).read_text(encoding="utf-8")
+        section = text[text.index(begin) : text.index(end)]
+        return textwrap.dedent("\n".join(line for line in section.splitlines() if line.startswith("    ") or not line))
+
+    code = code_of("docs/export.md", "## Plain Python", "## The formats")
+    code += "\nlandmarks_of_docs = landmarks\n" + code_of(
+        "README.md", "Neither file needs", "What goes in and comes out"
+    )
+    code += "\nassert np.abs(landmarks - landmarks_of_docs).max() < 1 and face['landmarks'].shape == (1, 68, 3)"
     trained = load_pretrained()
     export(trained, tmp_path / "face.onnx", ExportConfig("onnx"))
     export(trained, tmp_path / "face.tflite", ExportConfig("tflite"))

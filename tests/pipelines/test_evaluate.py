@@ -1,6 +1,7 @@
 """The protocols of evaluation, on networks that know the answer and on ones that don't."""
 
 import argparse
+import dataclasses
 import json
 import types
 
@@ -191,6 +192,22 @@ def test_contact_sheet_of_a_reconstructor(photos, tmp_path):
     path = contact_sheet.run(config, reconstructor=lambda image, boxes: [face])
     with Image.open(path) as sheet:
         assert sheet.size == (2 * 6 * 64, 64)
+
+
+def test_contact_sheet_of_synthetic_faces(tmp_path):
+    seen = []
+
+    def nothing(picture, boxes):
+        seen.append((picture.shape, boxes[0]))
+        return []
+
+    config = contact_sheet.ContactSheetConfig(output=str(tmp_path / "s.png"), people=2, size=64, columns=1)
+    with Image.open(contact_sheet.run(config, reconstructor=nothing)) as sheet:
+        assert sheet.size == (5 * 64, 2 * 64)
+    assert [shape for shape, _ in seen] == [(200, 200, 3)] * 2
+    assert all(x1 - x0 > 40 and y1 - y0 > 40 for _, (x0, y0, x1, y1) in seen)
+    with pytest.raises(ValueError, match="received what needs --photos"):
+        contact_sheet.run(dataclasses.replace(config, people=(1, 2)))
 
 
 def test_the_command_knows_every_protocol():
