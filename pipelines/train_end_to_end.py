@@ -74,10 +74,12 @@ def paper(**changes) -> TrainFineConfig:
 def release(**changes) -> TrainFineConfig:
     """What the shipped weights were trained with; `heads.path` names the heads with known wrinkles."""
     defaults = {
-        "data": FittedPhotosConfig(min_face_px=150.0, batch_size=4),
-        "heads": DetailBankConfig(batch=1, exact=0.7, identity_off=0.25, expression_off=0.15, angle_off=1.5),
+        "data": FittedPhotosConfig(min_face_px=150.0, batch_size=2),
+        "heads": DetailBankConfig(batch=3, exact=0.7, identity_off=0.25, expression_off=0.15, angle_off=1.5),
         "model": EndToEndConfig(criterion=shading.release(), window=128, supervised=2.0),
-        "learning_rate": 2e-3,
+        "learning_rate": 1.5e-3,
+        "epochs": 32,
+        "steps_per_epoch": 100,
     }
     return TrainFineConfig(**(defaults | changes))
 
