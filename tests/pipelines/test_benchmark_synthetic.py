@@ -2,10 +2,13 @@
 
 import argparse
 
+import pytest
+
 from tfface.networks.coarse_net import CoarseNetConfig
 from tfface.pipelines import benchmark_synthetic, train_coarse
 
 
+@pytest.mark.slow
 def test_every_step_and_training_are_timed(monkeypatch):
     small = train_coarse.TrainCoarseConfig(
         network=CoarseNetConfig(widths=(8, 8), blocks=(1, 1), stem=8, points=70), faces=2, passes=2
