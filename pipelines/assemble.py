@@ -14,7 +14,7 @@ from tfface.networks.weights import load_weights, save_weights
 from tfface.output import write_files
 
 
-def assemble(coarse_run, fine_run, output, description: dict | None = None) -> Pretrained:
+def assemble(coarse_run, fine_run, output, description: dict | None = None, blend=None) -> Pretrained:
     """Writes `config.json`, `coarse.npz` and `fine.npz` from the folders of two runs.
 
     Args:
@@ -22,6 +22,9 @@ def assemble(coarse_run, fine_run, output, description: dict | None = None) -> P
       fine_run: folder of `tfface train end-to-end`, with `fine_net.keras`; it can be the first as well.
       output: folder of the model.
       description: goes into `config.json`.
+      blend: folder of another run that began or ended with the first one's CoarseNet; the mean of both runs' weights
+        is taken, which keeps most of what each is good at (Wortsman et al., "Robust fine-tuning of zero-shot models",
+        2022).
 
     Raises:
       FileNotFoundError: a run hasn't written its weights yet.
@@ -34,6 +37,12 @@ def assemble(coarse_run, fine_run, output, description: dict | None = None) -> P
         )
     face_model = MorphableModel.default()
     coarse = load_coarse_run(coarse_run, face_model)
+    if blend is not None:
+        other = load_coarse_run(blend, face_model)
+        if other.config != coarse.config:
+            raise ValueError(f"expected CoarseNets of one architecture in {coarse_run} and {blend}, received two")
+        pairs = zip(coarse.get_weights(), other.get_weights(), strict=True)
+        coarse.set_weights([(one + two) / 2 for one, two in pairs])
     networks = Pretrained(face_model, coarse, keras.saving.load_model(fine_run / "fine_net.keras"))
     save_pretrained(networks, output, description)
     return networks

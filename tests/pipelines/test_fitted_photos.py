@@ -147,5 +147,11 @@ def test_end_to_end_training_moves_coarse_net_and_both_assemble(folder, face_mod
     assert max(moved) > 1e-4
     both = assemble(folder / "run", folder / "run", folder / "model")
     np.testing.assert_array_equal(both.coarse.get_weights()[0], after.get_weights()[0])
+    mean = assemble(folder / "run", folder / "run", folder / "blend", blend=folder / "coarse").coarse.get_weights()
+    for one, two, between in zip(coarse.get_weights(), after.get_weights(), mean, strict=True):
+        np.testing.assert_allclose(between, (one + two) / 2, atol=2e-3)
+    save_coarse_run(IterativeCoarseNet(face_model, dataclasses.replace(coarse.config, passes=3)), folder / "other")
+    with pytest.raises(ValueError, match="of one architecture"):
+        assemble(folder / "run", folder / "run", folder / "blend", blend=folder / "other")
     with pytest.raises(FileNotFoundError, match="from a training run of at least one epoch"):
         load_coarse_run(folder, face_model)

@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser):
     text = "one model folder for `tfface reconstruct --model` from the folders of two runs"
     together = stages.add_parser("assemble", help=text, description=text)
     together.add_argument("--coarse", required=True, metavar="DIR", help="folder of a run of `train coarse`")
+    together.add_argument("--blend", metavar="DIR", help="a run whose CoarseNet is averaged with that of --coarse")
     together.add_argument("--fine", required=True, metavar="DIR", help="folder of a run of `train end-to-end`")
     together.add_argument("--output", required=True, metavar="DIR", help="folder for the model")
 
@@ -96,7 +97,7 @@ def _end_to_end(arguments) -> int:
 def _assemble(arguments) -> int:
     from tfface.pipelines.assemble import assemble
 
-    assemble(arguments.coarse, arguments.fine, arguments.output)
+    assemble(arguments.coarse, arguments.fine, arguments.output, blend=arguments.blend)
     print(f"Model: {arguments.output} (use it with `tfface reconstruct --model {arguments.output}`)")
     return 0
 
