@@ -52,8 +52,8 @@ class Chart:
     def __init__(self, model):
         mean = np.asarray(model.mean, np.float64)
         marks = mean[np.asarray(model.landmarks)]
-        # The axis stands a little behind the ears' ends of the jaw line; the outer eye corners keep their distance.
-        axis = marks[[0, 16], 2].mean() - 10.0
+        # The axis stands behind the ears' ends of the jaw line; the outer eye corners keep their distance.
+        axis = marks[[0, 16], 2].mean() - 20.0
         radius = np.hypot(marks[[36, 45], 0], marks[[36, 45], 2] - axis).mean()
         angle = np.arctan2(mean[:, 0], mean[:, 2] - axis)
         self.coordinates = np.stack([radius * angle, mean[:, 1]], axis=-1).astype(np.float32)

@@ -78,5 +78,5 @@ def test_points_keep_their_vertices_when_landmarks_are_picked_anew(model):
     other = tuple(reversed(named.point_vertices))
     kept = dataclasses.replace(NET, point_vertices=other)
     assert IterativeCoarseNet(model, kept).config.point_vertices == other
-    with pytest.raises(ValueError, match="expected one of the point_vertices per point, 70, received 3"):
+    with pytest.raises(ValueError, match="expected 70 point_vertices, one per point, received 3"):
         IterativeCoarseNet(model, dataclasses.replace(NET, point_vertices=other[:3]))

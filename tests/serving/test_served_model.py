@@ -1,6 +1,7 @@
 """A real SavedModel behind the server, and what the command says when it can't start."""
 
 import base64
+import functools
 import signal
 import socket
 import subprocess
@@ -65,7 +66,9 @@ def test_crops_as_numbers(model):
 
 def test_the_command_serves_until_it_is_interrupted(folder):
     command = [sys.executable, "-m", "tfface", "serve", str(folder), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # Where the tests run in a shell's background, Ctrl-C is ignored, and children inherit that.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed)
     watchdog = threading.Timer(500, process.kill)
     watchdog.start()
     try:
