@@ -246,6 +246,8 @@ def run(config: ContactSheetConfig, reconstructor=None, networks=None) -> Path:
     if config.photos is None and (config.fits or networks is not None or not isinstance(config.people, int)):
         raise ValueError("expected a number of synthetic faces and a trained model, received what needs --photos")
     if config.photos is None:
+        if config.people < 1:
+            raise ValueError(f"expected at least one synthetic face, received {config.people}")
         people = synthetic_people(MorphableModel.default(), config.people)
     else:
         photos = _photos(config)

@@ -23,7 +23,7 @@ from tfface.losses.local import gaussian_matrix
 from tfface.morphable import representation
 from tfface.morphable.model import MorphableModel
 from tfface.output import write_files
-from tfface.pipelines.sampling import SamplingConfig, seeds
+from tfface.pipelines.sampling import SamplingConfig, seeds, uniform
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.synthetic_detail import DetailWorld
 from tfface.rendering.shading import directional, specular
@@ -186,16 +186,14 @@ class Photographer:
         def noise(cells, seed):
             return tf.image.resize(tf.random.stateless_normal([batch, cells, cells, 1], seed), [full, full], "bicubic")
 
-        def draw(seed, low, high):
-            return tf.random.stateless_uniform([batch, 1, 1, 1], seed, low, high)
-
+        one_each = [batch, 1, 1, 1]
         # Level lines of noise 10 mm wide are scribbles of 0.5 to 3 mm, kept where a wider noise is high.
-        ink = tf.exp(-tf.square(noise(24, line) / draw(width, 0.05, 0.25)))
+        ink = tf.exp(-tf.square(noise(24, line) / uniform(one_each, width, 0.05, 0.25)))
         ink *= tf.sigmoid((noise(12, where) - 0.5) / 0.1)
-        ink = tf.maximum(ink, tf.sigmoid((noise(40, spot) - 1.8) / draw(hard, 0.05, 0.4)))
+        ink = tf.maximum(ink, tf.sigmoid((noise(40, spot) - 1.8) / uniform(one_each, hard, 0.05, 0.4)))
         # One in five is brighter than the skin.
-        darkness = draw(dark, -0.4, 1.6)
-        return tf.exp(-ink * darkness * tf.cast(draw(some, 0.0, 1.0) < self.config.painted, tf.float32))
+        darkness = uniform(one_each, dark, -0.4, 1.6)
+        return tf.exp(-ink * darkness * tf.cast(uniform(one_each, some) < self.config.painted, tf.float32))
 
     def _shade(self, normals, albedo, seed):
         """Lambert and Blinn–Phong under one to three lights, as `synthetic_detail.random_light` draws them."""

@@ -262,9 +262,7 @@ def build_trainer(model, config: TrainCoarseConfig, resumed: bool = False) -> Co
             coarse.network.get_layer("points_to_face"), model, trainer.points, loss, config.prime_steps, config.seed
         )
         print(f"points to r: loss {primed:.3f} after {config.prime_steps} steps without an image")
-    if config.network.points:
-        # What it learnt of the face model alone, few samples of photographs would unlearn.
-        coarse.network.get_layer("points_to_face").trainable = False
+    coarse.freeze_points_to_face()
     optimizer = keras.optimizers.Adam(schedule(config), clipnorm=5.0, use_ema=True, ema_momentum=config.average)
     # XLA on CPUs compiles for minutes and then runs convolutions on one core.
     trainer.compile(optimizer, loss=loss, jit_compile=False)

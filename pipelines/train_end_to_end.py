@@ -109,8 +109,8 @@ def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -
     network.build()
     if config.initial:
         load_weights(network, config.initial)
-    if coarse_net is not None and coarse_net.config.points:
-        coarse_net.network.get_layer("points_to_face").trainable = False  # as in `train_coarse`
+    if coarse_net is not None:
+        coarse_net.freeze_points_to_face()
     model = EndToEnd(face_model, network, coarse_net, original, config.model, seed=config.seed)
     schedule = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * config.steps_per_epoch, alpha=0.05

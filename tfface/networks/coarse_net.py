@@ -150,6 +150,11 @@ class IterativeCoarseNet(keras.Model):
         self.network = build_coarse_net(self.config, precision)
         self.feedback = FeedbackRenderer(model, self.config.size)
 
+    def freeze_points_to_face(self):
+        """Keeps the way from points to r as it was primed: few samples of photographs would unlearn the face model."""
+        if self.config.points:
+            self.network.get_layer("points_to_face").trainable = False
+
     @functools.cached_property
     def first_feedback(self):
         """What r₀ = 0 looks like, `[1, size, size, 7]`: a constant, so the first pass renders nothing."""

@@ -92,7 +92,7 @@ class EndToEnd(keras.Model):
         self._seed = seed
         names = ("loss", "shading", "fidelity", "smoothness", "slope", "residual")
         names += ("coarse_fidelity", "landmarks_px") if coarse_net is not None else ()
-        self._landmarks = ProjectedLandmarks(face_model)
+        self._landmarks = ProjectedLandmarks(face_model) if coarse_net is not None else None
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
         # Of heads with a known surface; not every training has some.
         self._of_heads = {name: keras.metrics.Mean(name=name) for name in ("supervised", "closer")}
