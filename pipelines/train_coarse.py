@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfface.losses.geometry import RepresentationLoss, balanced_pose_weight, geometry_gram, gmse
-from tfface.losses.landmarks import ProjectedLandmarks
+from tfface.losses.landmarks import FeatureShape, ProjectedLandmarks
 from tfface.losses.points import map_surprise, point_distance
 from tfface.morphable import representation
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet, network_input
@@ -44,6 +44,9 @@ class TrainCoarseConfig:
       learning_rate: until the last part of the run, where it falls to 0 along a cosine.
       decay: share of the steps that this last part takes.
       landmark_weight: of the projected landmarks' distance (px) beside GMSE and pose; 0 is the paper's criterion.
+      feature_weight: of the distance (mm) of the offsets within features, see `FeatureShape`; 0 is the paper's.
+      free_points: whether the way from points to r is trained too. At first few samples of photographs would unlearn
+        the face model; a trained network's last steps teach it how wrong its points are.
       point_weight: of the distance (px) of the points that the network locates, where its architecture has some.
       map_weight: of the maps' cross-entropy, see `losses.points`.
       prime_steps: steps of 512 random faces in which the way from points to r is learnt before the first image is seen.
@@ -65,6 +68,8 @@ class TrainCoarseConfig:
     learning_rate: float = 1e-3
     decay: float = 0.25
     landmark_weight: float = 0.2
+    feature_weight: float = 0.5
+    free_points: bool = False
     point_weight: float = 0.1
     map_weight: float = 1.0
     prime_steps: int = 6000
@@ -82,31 +87,43 @@ PRESETS = {
         faces=32,
         passes=1,
         landmark_weight=0.0,
+        feature_weight=0.0,
     ),
     "release": TrainCoarseConfig(network=CoarseNetConfig(points=128), faces=12, passes=2, steps=8000, decay=0.5),
 }
 
 
 class CoarseLoss(RepresentationLoss):
-    """GMSE (4) + pose MSE at equal start, divided by GMSE at the start, + the projected landmarks' distance.
+    """GMSE (4) + pose MSE at equal start, divided by GMSE at the start, + distances of landmarks.
 
     Args:
       model: a `MorphableModel`.
       reference: r `[N, 290]` of random faces; the loss of answering 0 for them is what "start" means.
-      landmark_weight: per px; 0 is the paper's criterion.
+      landmark_weight: per px between projected landmarks; 0 is the paper's criterion.
+      feature_weight: per mm between offsets within features; 0 is the paper's criterion.
     """
 
-    def __init__(self, model, reference: tf.Tensor, landmark_weight: float = 0.0, name="coarse_loss"):
+    def __init__(
+        self,
+        model,
+        reference: tf.Tensor,
+        landmark_weight: float = 0.0,
+        feature_weight: float = 0.0,
+        name="coarse_loss",
+    ):
         gram = geometry_gram(model)
         super().__init__(gram, balanced_pose_weight(reference, gram), name=name)
         self.scale = 1.0 / float(tf.reduce_mean(gmse(reference, tf.zeros_like(reference), gram)))
         self.landmarks = ProjectedLandmarks(model)
-        self.landmark_weight = landmark_weight
+        self.features = FeatureShape(model)
+        self.landmark_weight, self.feature_weight = landmark_weight, feature_weight
 
     def call(self, y_true, y_pred):
         loss = self.scale * super().call(y_true, y_pred)
         if self.landmark_weight:
             loss += self.landmark_weight * self.landmarks.distance(y_true, y_pred)
+        if self.feature_weight:
+            loss += self.feature_weight * self.features.distance(y_true, y_pred)
         return loss
 
 
@@ -251,7 +268,7 @@ def build_trainer(model, config: TrainCoarseConfig, resumed: bool = False) -> Co
     keras.utils.set_random_seed(config.seed)
     coarse = IterativeCoarseNet(model, _with_points_of(config.initial, config.network), policy(config.precision))
     reference = sample_r(model, 512, tf.constant([config.seed, 1], tf.int64))
-    loss = CoarseLoss(model, reference, config.landmark_weight)
+    loss = CoarseLoss(model, reference, config.landmark_weight, config.feature_weight)
     trainer = CoarseTrainer(coarse, config, loss.landmarks)
     new = load_weights(coarse.network, config.initial, strict=False) if config.initial else None
     if new:
@@ -262,7 +279,8 @@ def build_trainer(model, config: TrainCoarseConfig, resumed: bool = False) -> Co
             coarse.network.get_layer("points_to_face"), model, trainer.points, loss, config.prime_steps, config.seed
         )
         print(f"points to r: loss {primed:.3f} after {config.prime_steps} steps without an image")
-    coarse.freeze_points_to_face()
+    if not config.free_points:
+        coarse.freeze_points_to_face()
     optimizer = keras.optimizers.Adam(schedule(config), clipnorm=5.0, use_ema=True, ema_momentum=config.average)
     # XLA on CPUs compiles for minutes and then runs convolutions on one core.
     trainer.compile(optimizer, loss=loss, jit_compile=False)

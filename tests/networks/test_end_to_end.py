@@ -111,6 +111,22 @@ def test_landmarks_of_the_fit_pull_coarse_net(face_model):
     assert losses[1] - losses[0] == pytest.approx(0.1 * (np.sqrt(26) - 1), rel=1e-3)
 
 
+def test_features_of_the_fit_pull_coarse_net(face_model):
+    inputs, coarse = _inputs(), _coarse(face_model)
+    network = FineNet(SMALL)
+    network.build()
+    other = coarse(inputs["image"]).numpy()
+    other[:, 200:284] += 0.5
+    terms = [
+        EndToEnd(
+            face_model, network, coarse, config=EndToEndConfig(criterion=shading.release(), coarse_features=weight)
+        ).criterion_terms(inputs | {"r": other})
+        for weight in (0.0, 0.1)
+    ]
+    assert float(terms[0]["features_mm"]) > 0.3
+    assert float(terms[1]["loss"] - terms[0]["loss"]) == pytest.approx(0.1 * float(terms[0]["features_mm"]), rel=1e-3)
+
+
 def test_a_frozen_copy_gives_the_original_solution(face_model):
     inputs = _inputs()
     coarse, original = _coarse(face_model), _coarse(face_model)

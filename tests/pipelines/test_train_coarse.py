@@ -45,11 +45,14 @@ def test_loss_starts_balanced_and_is_zero_for_the_truth(model, faces):
     with_landmarks = CoarseLoss(model, faces, landmark_weight=0.1)
     extra = 0.1 * np.mean(loss.landmarks.distance(faces, tf.zeros_like(faces)))
     assert float(with_landmarks(faces, tf.zeros_like(faces))) == pytest.approx(2.0 + extra, rel=1e-4)
+    with_features = CoarseLoss(model, faces, feature_weight=0.5)
+    extra = 0.5 * np.mean(loss.features.distance(faces, tf.zeros_like(faces)))
+    assert float(with_features(faces, tf.zeros_like(faces))) == pytest.approx(2.0 + extra, rel=1e-4)
 
 
 def test_presets_are_the_paper_and_what_ships():
     paper, release = PRESETS["paper"], PRESETS["release"]
-    assert paper.landmark_weight == 0 and paper.data.photos is None and paper.passes == 1
+    assert paper.landmark_weight == paper.feature_weight == 0 and paper.data.photos is None and paper.passes == 1
     assert not paper.network.residual and paper.network.blocks == (2, 2, 2, 2)
     assert release.landmark_weight > 0 and release.network.points > 68 and paper.network.points == 0
 
@@ -166,6 +169,14 @@ def test_points_are_trained_and_the_way_from_them_to_r_stays_as_primed(model, tm
     assert np.abs(trainer.coarse.network.get_layer("scores_and_depths").kernel - before).max() > 0
     for a, b in zip(primed, head.variables, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_way_from_points_to_r_can_be_freed(model):
+    net = CoarseNetConfig(widths=(8, 8), blocks=(1, 1), stem=8, points=70)
+    config = TrainCoarseConfig(network=net, faces=2, passes=2, prime_steps=0, precision="float32", free_points=True)
+    network = build_trainer(model, config).coarse.network
+    trained = {v.path for v in network.trainable_variables}
+    assert {v.path for v in network.get_layer("points_to_face").variables} <= trained
 
 
 def test_weights_of_another_architecture_are_taken_where_they_fit(model, tmp_path, capsys):

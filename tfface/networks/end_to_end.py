@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfface.losses.albedo import grey_albedo
 from tfface.losses.detail import detail_criterion
-from tfface.losses.landmarks import ProjectedLandmarks
+from tfface.losses.landmarks import FeatureShape, ProjectedLandmarks
 from tfface.losses.shading import (
     ShadingConfig,
     explain,
@@ -34,6 +34,8 @@ class EndToEndConfig:
             training (§4.4).
         coarse_landmarks: weight, per px, of the distance between the landmarks of CoarseNet's face and those of the
             data's r, for photographs whose r was fitted to landmarks; not in the paper.
+        coarse_features: weight, per mm, of the distance between the offsets within features of the two; see
+            `losses.landmarks.FeatureShape`. Not in the paper either.
         gradient: of the rendering layer, "paper" (7) or "full".
         coarse_training: whether CoarseNet's batch normalisation uses and updates batch statistics. Off: four
             passes over small batches of photographs would disturb what it learnt on large synthetic ones.
@@ -45,6 +47,7 @@ class EndToEndConfig:
     supervised: float = 1.0
     coarse_fidelity: float = 1.0
     coarse_landmarks: float = 0.0
+    coarse_features: float = 0.0
     gradient: str = "paper"
     coarse_training: bool = False
 
@@ -91,8 +94,9 @@ class EndToEnd(keras.Model):
         self._attributes = tf.concat([region, mean, basis], axis=-1)
         self._seed = seed
         names = ("loss", "shading", "fidelity", "smoothness", "slope", "residual")
-        names += ("coarse_fidelity", "landmarks_px") if coarse_net is not None else ()
+        names += ("coarse_fidelity", "landmarks_px", "features_mm") if coarse_net is not None else ()
         self._landmarks = ProjectedLandmarks(face_model) if coarse_net is not None else None
+        self._features = FeatureShape(face_model) if coarse_net is not None else None
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
         # Of heads with a known surface; not every training has some.
         self._of_heads = {name: keras.metrics.Mean(name=name) for name in ("supervised", "closer")}
@@ -138,9 +142,9 @@ class EndToEnd(keras.Model):
         """The loss of §4.4 and what it is made of.
 
         Returns:
-            A dict of scalars: loss, the unweighted terms of `ShadingTerms`, coarse_fidelity and landmarks_px (of 200
-            px crops) if there is a CoarseNet, and residual, the share of the coarse depth's rms shading residual that
-            is left.
+            A dict of scalars: loss, the unweighted terms of `ShadingTerms`, coarse_fidelity, landmarks_px (of 200 px
+            crops) and features_mm if there is a CoarseNet, and residual, the share of the coarse depth's rms shading
+            residual that is left.
         """
         image = tf.cast(inputs["image"], tf.float32)
         r = self.coarse(inputs, training)
@@ -165,6 +169,8 @@ class EndToEnd(keras.Model):
             result["landmarks_px"] = tf.reduce_mean(self._landmarks.distance(before, r))
             result["loss"] += self.config.coarse_fidelity * result["coarse_fidelity"]
             result["loss"] += self.config.coarse_landmarks * result["landmarks_px"]
+            result["features_mm"] = tf.reduce_mean(self._features.distance(before, r))
+            result["loss"] += self.config.coarse_features * result["features_mm"]
         return result
 
     def all_terms(self, inputs, training=False):
