@@ -40,9 +40,9 @@ class CoarseDataConfig:
     seed: int = 0
 
 
-def synthetic_batches(model, config: CoarseDataConfig, batch: int, start: int) -> tf.data.Dataset:
-    """Endless batches {"image", "r"} of synthetic faces, each rendered anew."""
-    draw = SyntheticWorld(model, SyntheticConfig(batch=batch)).draw
+def synthetic_batches(model, config: CoarseDataConfig, batch: int, start: int, size: int = 200) -> tf.data.Dataset:
+    """Endless batches {"image" `[B, size, size, 1]`, "r" `[B, 290]`} of synthetic faces, each rendered anew."""
+    draw = SyntheticWorld(model, SyntheticConfig(size=size, batch=batch)).draw
     base = tf.constant(config.seed + 1, tf.int64)
     counter = tf.data.Dataset.counter(start)
     return counter.map(lambda i: draw(tf.stack([base, i])), num_parallel_calls=2, deterministic=True)

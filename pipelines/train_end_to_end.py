@@ -14,6 +14,7 @@ from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
 from tfface.networks.weights import load_weights
 from tfface.pipelines import fitted_photos
 from tfface.pipelines.assemble import load_coarse_run, save_coarse_run
+from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
 from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
 from tfface.pipelines.precision import policy
@@ -33,6 +34,8 @@ class TrainFineConfig:
         initial: .npz of FineNet's weights to start from, such as a model's `fine.npz`; None starts from random ones.
         coarse: folder of `tfface train coarse` whose network is trained on, end to end; None takes the coarse geometry
             from the fits, and leaves CoarseNet as it is.
+        faces: synthetic faces per step that CoarseNet is trained on beside the photographs, if it is: photographs alone
+            make it forget extreme poses.
         heads: heads with true wrinkles to train on too, see `pipelines.detail_bank`.
         validation: batches of the validation photographs after each epoch; 0 for none.
         epochs: epochs in all.
@@ -51,6 +54,7 @@ class TrainFineConfig:
     data: FittedPhotosConfig = FittedPhotosConfig()
     initial: str | None = None
     coarse: str | None = None
+    faces: int = 0
     heads: DetailBankConfig = DetailBankConfig()
     validation: int = 8
     epochs: int = 40
@@ -172,6 +176,10 @@ def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, origin
     if config.heads.path:
         heads = tuple(detail_dataset(config.heads, size, start) for size in config.heads.sizes)
         data = tf.data.Dataset.zip((data, heads)).map(lambda photos, heads: photos | {"heads": heads})
+    if config.faces and coarse_net is not None:
+        world = CoarseDataConfig(seed=config.seed + 30)
+        faces = synthetic_batches(face_model, world, config.faces, start, config.data.size)
+        data = tf.data.Dataset.zip((data, faces)).map(lambda photos, faces: photos | {"faces": faces})
     validation = None
     if config.validation:
         chosen = dataclasses.replace(

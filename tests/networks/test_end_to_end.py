@@ -127,6 +127,27 @@ def test_features_of_the_fit_pull_coarse_net(face_model):
     assert float(terms[1]["loss"] - terms[0]["loss"]) == pytest.approx(0.1 * float(terms[0]["features_mm"]), rel=1e-3)
 
 
+def test_known_faces_pull_coarse_net_too(face_model):
+    inputs, coarse = _inputs(), _coarse(face_model)
+    network = FineNet(SMALL)
+    network.build()
+    config = EndToEndConfig(criterion=shading.release(), coarse_landmarks=0.1, coarse_features=0.2)
+    model = EndToEnd(face_model, network, coarse, config=config)
+    solution = coarse(inputs["image"]).numpy()
+    inputs = inputs | {"r": solution}
+    moved, alike = solution.copy(), solution.copy()
+    moved[:, 287] += 0.05  # 5 px of 200
+    found = {
+        name: model.all_terms(inputs | {"faces": {"image": inputs["image"], "r": r}})
+        for name, r in (("moved", moved), ("alike", alike))
+    }
+    assert float(found["alike"]["faces_px"]) == pytest.approx(0.0, abs=1e-3)
+    assert float(found["moved"]["faces_px"]) == pytest.approx(np.sqrt(26) - 1, rel=1e-3)
+    # Moving a face leaves its features alone.
+    more = float(found["moved"]["loss"] - found["alike"]["loss"])
+    assert more == pytest.approx(0.1 * (np.sqrt(26) - 1), rel=1e-2)
+
+
 def test_a_frozen_copy_gives_the_original_solution(face_model):
     inputs = _inputs()
     coarse, original = _coarse(face_model), _coarse(face_model)

@@ -138,10 +138,10 @@ def test_end_to_end_training_moves_coarse_net_and_both_assemble(folder, face_mod
         output=str(folder / "run"), network=network, data=_config(folder), epochs=1, steps_per_epoch=2, validation=0
     )
     config = dataclasses.replace(
-        config, coarse=str(folder / "coarse"), model=EndToEndConfig(criterion=shading.release())
+        config, coarse=str(folder / "coarse"), model=EndToEndConfig(criterion=shading.release()), faces=2
     )
     _, history = train_end_to_end.train_fine(config, face_model, verbose=0)
-    assert history.history["coarse_fidelity"][0] > 0
+    assert history.history["coarse_fidelity"][0] > 0 and history.history["faces_px"][0] > 0
     after = load_coarse_run(folder / "run", face_model)
     moved = [np.abs(a - b).max() for a, b in zip(coarse.get_weights(), after.get_weights(), strict=True)]
     assert max(moved) > 1e-4

@@ -33,7 +33,7 @@ class EndToEndConfig:
         coarse_fidelity: weight of the MSE between CoarseNet's r and the one it gave before end-to-end
             training (§4.4).
         coarse_landmarks: weight, per px, of the distance between the landmarks of CoarseNet's face and those of the
-            data's r, for photographs whose r was fitted to landmarks; not in the paper.
+            data's r, for photographs whose r was fitted to landmarks, and for `faces`; not in the paper.
         coarse_features: weight, per mm, of the distance between the offsets within features of the two; see
             `losses.landmarks.FeatureShape`. Not in the paper either.
         gradient: of the rendering layer, "paper" (7) or "full".
@@ -63,6 +63,8 @@ class EndToEnd(keras.Model):
             border.
         clean: [B, H, H, 1], optional; the image that the criterion explains, if `image` was degraded on
             purpose.
+        faces: optional; a dict of faces that CoarseNet is to know too, beside the photographs: image [B, S, S, 1] and
+            their true r [B, 290].
         heads: optional; a tuple of dicts of heads whose surface is known: image, depth (the true one, px), mask and
             skin [B, S, S, 1], and coarse_r [B, 290] to start from.
 
@@ -94,7 +96,7 @@ class EndToEnd(keras.Model):
         self._attributes = tf.concat([region, mean, basis], axis=-1)
         self._seed = seed
         names = ("loss", "shading", "fidelity", "smoothness", "slope", "residual")
-        names += ("coarse_fidelity", "landmarks_px", "features_mm") if coarse_net is not None else ()
+        names += ("coarse_fidelity", "landmarks_px", "features_mm", "faces_px") if coarse_net is not None else ()
         self._landmarks = ProjectedLandmarks(face_model) if coarse_net is not None else None
         self._features = FeatureShape(face_model) if coarse_net is not None else None
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
@@ -174,8 +176,16 @@ class EndToEnd(keras.Model):
         return result
 
     def all_terms(self, inputs, training=False):
-        """`criterion_terms` of the photographs and, where the data has some, the `supervised_terms` of heads."""
-        terms = self.criterion_terms({name: value for name, value in inputs.items() if name != "heads"}, training)
+        """`criterion_terms` of the photographs; where the data has some, those of `faces` and `supervised_terms`."""
+        known = ("heads", "faces")
+        terms = self.criterion_terms({name: value for name, value in inputs.items() if name not in known}, training)
+        if "faces" in inputs and self.coarse_net is not None:
+            faces, config = inputs["faces"], self.config
+            r, truth = self.coarse(faces, training), tf.cast(faces["r"], tf.float32)
+            away = tf.reduce_mean(self._landmarks.distance(truth, r))
+            loss = config.coarse_landmarks * away
+            loss += config.coarse_features * tf.reduce_mean(self._features.distance(truth, r))
+            terms = terms | {"faces_px": away, "loss": terms["loss"] + loss}
         found = [self.supervised_terms(heads, training) for heads in inputs.get("heads", ())]
         if found:
             means = {name: tf.add_n([one[name] for one in found]) / len(found) for name in self._of_heads}
