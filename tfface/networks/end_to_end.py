@@ -168,11 +168,8 @@ class EndToEnd(keras.Model):
             before = inputs["r"] if "r" in inputs else self._original_r(inputs["image"])
             before = tf.stop_gradient(tf.cast(before, tf.float32))
             result["coarse_fidelity"] = tf.reduce_mean(tf.square(r - before))
-            result["landmarks_px"] = tf.reduce_mean(self._landmarks.distance(before, r))
-            result["loss"] += self.config.coarse_fidelity * result["coarse_fidelity"]
-            result["loss"] += self.config.coarse_landmarks * result["landmarks_px"]
-            result["features_mm"] = tf.reduce_mean(self._features.distance(before, r))
-            result["loss"] += self.config.coarse_features * result["features_mm"]
+            result["landmarks_px"], result["features_mm"], away = self._away(before, r)
+            result["loss"] += self.config.coarse_fidelity * result["coarse_fidelity"] + away
         return result
 
     def all_terms(self, inputs, training=False):
@@ -180,12 +177,9 @@ class EndToEnd(keras.Model):
         known = ("heads", "faces")
         terms = self.criterion_terms({name: value for name, value in inputs.items() if name not in known}, training)
         if "faces" in inputs and self.coarse_net is not None:
-            faces, config = inputs["faces"], self.config
-            r, truth = self.coarse(faces, training), tf.cast(faces["r"], tf.float32)
-            away = tf.reduce_mean(self._landmarks.distance(truth, r))
-            loss = config.coarse_landmarks * away
-            loss += config.coarse_features * tf.reduce_mean(self._features.distance(truth, r))
-            terms = terms | {"faces_px": away, "loss": terms["loss"] + loss}
+            faces = inputs["faces"]
+            px, _, away = self._away(tf.cast(faces["r"], tf.float32), self.coarse(faces, training))
+            terms = terms | {"faces_px": px, "loss": terms["loss"] + away}
         found = [self.supervised_terms(heads, training) for heads in inputs.get("heads", ())]
         if found:
             means = {name: tf.add_n([one[name] for one in found]) / len(found) for name in self._of_heads}
@@ -207,6 +201,12 @@ class EndToEnd(keras.Model):
         refined = depth + detailed * self.fine_net.detail(prepared, mask, training=training)
         terms = detail_criterion(refined, truth, depth, valid)
         return {"supervised": tf.reduce_mean(terms.total), "closer": tf.reduce_mean(terms.closer)}
+
+    def _away(self, truth, r):
+        """How far r [B, 290] is from another: landmarks in px, features in mm, and what both cost; scalars."""
+        px = tf.reduce_mean(self._landmarks.distance(truth, r))
+        mm = tf.reduce_mean(self._features.distance(truth, r))
+        return px, mm, self.config.coarse_landmarks * px + self.config.coarse_features * mm
 
     def _original_r(self, image):
         if self.original is None:
