@@ -31,6 +31,7 @@ class EvaluateConfig:
       axes: what positive x, y and z of given normals mean, for "normals"; see `evaluate_normals`.
       sizes: widths of the crops in px, for "detail"; () for the protocol's own.
       groups: file of groups of the photographs, for "landmarks"; see `evaluate_landmarks.read_groups`.
+      fits: file of `pipelines.fit_photos` to measure features against, for "landmarks".
       faces: number of faces; 0 for the protocol's own.
       json: file for the figures; None for none.
     """
@@ -42,6 +43,7 @@ class EvaluateConfig:
     axes: str = "right,up,near"
     sizes: tuple[int, ...] = ()
     groups: str | None = None
+    fits: str | None = None
     faces: int = 0
     json: str | None = None
 
@@ -88,7 +90,7 @@ def _synthetic(networks, config):
 def _landmarks(networks, config):
     from tfface.pipelines import evaluate_landmarks as protocol
 
-    settings = _given(crop=config.crop, limit=config.faces, groups=config.groups)
+    settings = _given(crop=config.crop, limit=config.faces, groups=config.groups, fits=config.fits)
     return protocol.run(networks, protocol.LandmarkEvaluationConfig(config.photos, **settings))
 
 

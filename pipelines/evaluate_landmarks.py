@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfface.geometry.camera import rotation_matrix
 from tfface.morphable.correspondences import JAW, landmark_correspondences
 from tfface.morphable.fitting import Fit, landmark_nme, point_distances
-from tfface.pipelines import aflw2000, landmark_photos
+from tfface.pipelines import aflw2000, evaluate_features, landmark_photos
 
 PROTOCOL = (
     "{faces} {kind} of {folder}. Crop: {crop}. NME: mean 2D distance of the predicted landmarks to the given ones over "
@@ -62,6 +62,7 @@ class LandmarkEvaluationConfig:
       crop: "landmarks" or "mtcnn", see `CROPS`.
       limit: use only so many, spread over the validation set; 0 for all.
       groups: file that names groups of the faces, see `read_groups`; None for none.
+      fits: of `pipelines.fit_photos`, to measure features against, see `evaluate_features`; None for none.
       batch: crops at a time.
     """
 
@@ -69,6 +70,7 @@ class LandmarkEvaluationConfig:
     crop: str = "landmarks"
     limit: int = 0
     groups: str | None = None
+    fits: str | None = None
     batch: int = 32
 
 
@@ -281,8 +283,8 @@ def run(networks, config: LandmarkEvaluationConfig) -> dict:
       config: see `LandmarkEvaluationConfig`.
 
     Returns:
-      {"protocol": str, "faces": int, "rows": [...], "worst": names, "more": [head pose]}: rows over all, per yaw bin,
-      their mean, per source, per skin tone, and per group.
+      {"protocol": str, "faces": int, "rows": [...], "worst": names, "more": [head pose, features]}: rows over all,
+      per yaw bin, their mean, per source, per skin tone, and per group.
 
     Raises:
       FileNotFoundError: the folder or a file in it is missing.
@@ -312,10 +314,11 @@ def run(networks, config: LandmarkEvaluationConfig) -> dict:
     words = KINDS[kind] | {"faces": len(yaw), "folder": config.photos, "crop": CROPS[config.crop]}
     words["groups"] = GROUPS.format(file=config.groups) if groups else ""
     pose = {"protocol": POSE_PROTOCOL.format(**words), "rows": pose_rows(photos.euler, ANGLES_OF[kind](r))}
+    features = [evaluate_features.table(networks.face_model, r, photos.number, config.fits)] if config.fits else []
     return {
         "protocol": PROTOCOL.format(**words),
         "faces": len(yaw),
         "rows": rows,
         "worst": worst,
-        "more": [pose],
+        "more": [pose, *features],
     }

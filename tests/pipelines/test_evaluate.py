@@ -130,8 +130,19 @@ def test_landmarks_of_the_right_answer(model, photos, tmp_path):
     assert rows["yaw 30–60°"]["all68_percent"] > rows["yaw 30–60°"]["outline68_percent"]
     assert rows["all"]["inner51_percent"] < 0.1
     assert report["more"][0]["rows"][0]["mean_mae_deg"] < 1e-2
+    assert len(report["more"]) == 1
     written = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert written["faces"] == PHOTOS and written["more"][0]["rows"][1]["faces"] == PHOTOS
+
+
+def test_features_stand_beside_landmarks_when_there_are_fits(model, photos, tmp_path):
+    folder, answer = photos
+    np.savez(tmp_path / "fits.npz", number=np.arange(PHOTOS), r=answer)
+    networks = types.SimpleNamespace(face_model=model, coarse=Known(answer))
+    config = evaluate.EvaluateConfig("landmarks", photos=str(folder), fits=str(tmp_path / "fits.npz"))
+    pose, features = evaluate.run(config, networks)["more"]
+    assert "head pose" in pose["rows"][0]["name"]
+    assert max(row["mae_mm"] for row in features["rows"]) < 1e-4
 
 
 def test_a_shifted_answer_costs_its_shift(model, photos):

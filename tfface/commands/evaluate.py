@@ -34,6 +34,9 @@ def configure(parser: argparse.ArgumentParser):
     parser.add_argument(
         "--groups", metavar="FILE", help="groups of the photographs to tell apart for `landmarks`: `name: photograph …`"
     )
+    parser.add_argument(
+        "--fits", metavar="FILE", help="fits of `python -m tfface.pipelines.fit_photos` to measure features against"
+    )
     parser.add_argument("--faces", type=int, default=0, metavar="N", help="how many (default: the protocol's own)")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
 
@@ -47,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.faces < 0:
         raise InputError(f"expected --faces of at least 1, or 0 for the protocol's own, received {arguments.faces}")
-    names = ("protocol", "model", "photos", "crop", "axes", "groups", "faces", "json")
+    names = ("protocol", "model", "photos", "crop", "axes", "groups", "fits", "faces", "json")
     config = evaluate.EvaluateConfig(sizes=tuple(arguments.sizes), **{name: getattr(arguments, name) for name in names})
     try:
         report = evaluate.run(config)
