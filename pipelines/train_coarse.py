@@ -13,7 +13,7 @@ from tfface.losses.geometry import RepresentationLoss, balanced_pose_weight, geo
 from tfface.losses.landmarks import FeatureShape, ProjectedLandmarks
 from tfface.losses.points import map_surprise, point_distance
 from tfface.morphable import representation
-from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet, network_input
+from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
 from tfface.networks.weights import load_weights, save_weights
 from tfface.pipelines.assemble import read_coarse_config
 from tfface.pipelines.coarse_data import CoarseDataConfig, coarse_dataset
@@ -215,7 +215,7 @@ class CoarseTrainer(keras.Model):
         """The answer to an estimate, and, if there are any, the points that it was read off and their maps."""
         if self.points is None:
             return [self((image, estimate), training=True)]
-        answer, *located = self.seeing(network_input(image, self.coarse.feedback(estimate)), training=True)
+        answer, *located = self.seeing(self.coarse.seen(image, estimate), training=True)
         return [estimate + answer if self.coarse.config.residual else answer, *located]
 
     def _point_loss(self, points, maps, truth):

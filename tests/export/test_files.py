@@ -123,11 +123,8 @@ def test_the_shipped_model_on_twenty_crops(tmp_path, kind):
     path = export(trained, tmp_path / f"face.{kind}", ExportConfig(kind))
     faces = crops(20, 200)
     found = compare(open_exported(path)(faces), keras_answers(trained, faces))
-    # One crop in ten or so has a pixel whose centre lies on the outline to within rounding.
-    assert sum(parity.same for parity in found) >= 16, found
+    assert all(parity.same for parity in found), found
     assert np.median([parity.landmarks for parity in found]) < 0.001
-    assert max(parity.landmarks for parity in found) < 0.5
-    assert min(parity.mask for parity in found) >= 0.998
 
 
 @pytest.mark.slow

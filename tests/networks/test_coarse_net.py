@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfface.morphable import representation
-from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet, build_coarse_net, network_input
+from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet, build_coarse_net, network_input, on_grid
 from tfface.networks.weights import load_weights, save_weights
 from tfface.rendering.feedback import FeedbackRenderer, pncc_colors
 
@@ -32,9 +32,24 @@ def test_passes_are_one_network_applied_to_its_own_feedback(small):
     assert estimates.shape == (1, 3, 290)
     r = np.zeros((1, 290), np.float32)
     for step in range(3):
-        r = small.network(network_input(image, small.feedback(r))).numpy()
+        r = small.network(network_input(image, small.feedback(on_grid(r)))).numpy()
         np.testing.assert_allclose(estimates[:, step], r, atol=1e-5)
     assert len(small.variables) == len(small.network.variables)
+
+
+def test_what_is_rendered_does_not_depend_on_the_last_bits(model):
+    r = np.random.default_rng(2).normal(size=(4, 290)).astype(np.float32) * np.r_[np.ones(284), np.full(6, 0.2)]
+    shown = on_grid(tf.constant(r, tf.float32)).numpy()
+    assert np.abs(shown - r).max() <= 0.5 / 1024 + 1e-6
+    nudged = on_grid(tf.constant(r * (1 + 1e-7), tf.float32)).numpy()
+    assert (shown != nudged).mean() < 0.005
+    before, after = (representation.vertices_image(model, tf.cast(x, tf.float32), 200) for x in (r, shown))
+    assert np.abs(before - after).max() < 0.2
+    with tf.GradientTape() as tape:
+        x = tf.constant(r, tf.float32)
+        tape.watch(x)
+        y = tf.reduce_sum(on_grid(x) * shown)
+    np.testing.assert_array_equal(tape.gradient(y, x), shown)
 
 
 def test_input_is_masked_by_what_the_estimate_makes_visible(model):
@@ -91,7 +106,7 @@ def test_a_residual_network_adds_to_the_estimate(model):
     net = IterativeCoarseNet(model, dataclasses.replace(SMALL, residual=True))
     image = np.random.default_rng(1).uniform(size=(2, 64, 64, 1)).astype(np.float32)
     r = np.random.default_rng(2).normal(0, 0.1, (2, 290)).astype(np.float32)
-    change = net.network(network_input(image, net.feedback(r))).numpy()
+    change = net.network(network_input(image, net.feedback(on_grid(r)))).numpy()
     np.testing.assert_allclose(net.one_pass(image, r).numpy(), r + change, atol=1e-6)
     net.network.get_layer("r").set_weights([0 * w for w in net.network.get_layer("r").get_weights()])
     assert np.all(net(image).numpy() == 0)
