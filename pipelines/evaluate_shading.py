@@ -99,8 +99,8 @@ def crop_residuals(networks, image: np.ndarray, r: np.ndarray, valid: np.ndarray
         _, surface = model.render(tf.constant(r[None]), size, size)
         depth, mask = surface.depth, surface.mask
         if refined is None:
-            refined = networks.fine({"image": picture, "depth": depth, "mask": mask}, training=False)
-            refined = surface.add(refined - depth)
+            inputs = {"image": picture, "depth": depth, "mask": mask, "detailed": surface.detailed}
+            refined = networks.fine(inputs, training=False)
         explanation = model.explain(picture, surface, tf.constant(valid[None, :, :, None]))
         found[name] = tuple(_rms(criterion(), z, mask, explanation) for z in (depth, refined))
     return found

@@ -113,6 +113,9 @@ def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -
     network.build()
     if config.initial:
         load_weights(network, config.initial)
+    if network.shape_net is not None:
+        # Learnt where the truth is known, in `train_shape`.
+        network.shape_net.trainable = False
     if coarse_net is not None:
         coarse_net.freeze_points_to_face()
     model = EndToEnd(face_model, network, coarse_net, original, config.model, seed=config.seed)

@@ -206,9 +206,10 @@ class Reconstructor:
             "image": grey(cut(image, square, size))[None, :, :, None],
             "depth": surface["depth"][None, :, :, None],
             "mask": surface["mask"][None, :, :, None],
+            "detailed": surface["detailed"][None, :, :, None],
         }
         refined = np.asarray(self.networks.fine(inputs, training=False), np.float32)[0, :, :, 0]
-        return (refined - surface["depth"]) * surface["detailed"]
+        return refined - surface["depth"]
 
     @functools.cached_property
     def _surface(self):

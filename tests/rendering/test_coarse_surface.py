@@ -30,9 +30,9 @@ def test_it_follows_the_triangles_without_their_creases(model, rendered):
     assert jumps[1] < 0.5 * jumps[0]
 
 
-def test_detail_is_added_on_the_face_and_not_on_hair_ears_and_neck(model, rendered):
+def test_detail_belongs_on_the_face_and_not_on_hair_ears_and_neck(model, rendered):
     vertices, surface = rendered
-    lift = (surface.add(tf.ones([1, SIZE, SIZE, 1])) - surface.depth).numpy()[0, ..., 0]
+    lift = surface.detailed.numpy()[0, ..., 0]
     triangle = surface.visibility.triangle.numpy()[0]
     bare = model.region_mask(*BARE_REGIONS)[np.asarray(model.triangles)]
     seen = triangle >= 0

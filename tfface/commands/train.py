@@ -1,4 +1,5 @@
-"""Trains CoarseNet (`train coarse`), then FineNet, alone or with it (`train end-to-end`); `train assemble` joins them.
+"""Trains CoarseNet (`train coarse`), then FineNet: first what corrects the coarse shape (`train shape`), then detail,
+alone or with CoarseNet (`train end-to-end`); `train assemble` joins them.
 
 The same command goes on where an interrupted run stopped. docs/training.md tells which data to bring.
 """
@@ -16,10 +17,12 @@ def configure(parser: argparse.ArgumentParser):
     stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for name, text in (
         ("coarse", "CoarseNet, on synthetic faces and, if there are some, fitted photographs (§3)"),
+        ("shape", "the part of FineNet that corrects the coarse shape, on synthetic faces; not in the paper"),
         ("end-to-end", "FineNet on fitted photographs, joined to CoarseNet if that is named (§4)"),
     ):
         stage = stages.add_parser(name, help=text, description=text)
-        stage.add_argument("--preset", choices=("paper", "release"), default="release", help="the recipe to start from")
+        presets = ("release",) if name == "shape" else ("paper", "release")
+        stage.add_argument("--preset", choices=presets, default="release", help="the recipe to start from")
         stage.add_argument("--show", action="store_true", help="print the recipe and stop")
         stage.add_argument(
             "--set",
@@ -29,11 +32,13 @@ def configure(parser: argparse.ArgumentParser):
             dest="changes",
             help="change a field of the recipe, e.g. --set steps=1000; --show lists the fields",
         )
+        stage.add_argument("--output", metavar="DIR", help="folder of the run: checkpoints, logs, weights")
+        if name == "shape":
+            continue
         stage.add_argument(
             "--photos", metavar="DIR", help="photographs with landmarks, laid out as docs/training.md says"
         )
         stage.add_argument("--fits", metavar="FILE", help="their fits, from `python -m tfface.pipelines.fit_photos`")
-        stage.add_argument("--output", metavar="DIR", help="folder of the run: checkpoints, logs, weights")
         if name == "end-to-end":
             stage.add_argument("--coarse", metavar="DIR", help="folder of a run of `train coarse` to train on")
             stage.add_argument("--heads", metavar="DIR", help="heads of `python -m tfface.pipelines.detail_bank`")
@@ -51,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     import_tensorflow()
     try:
-        return {"coarse": _coarse, "end-to-end": _end_to_end, "assemble": _assemble}[arguments.stage](arguments)
+        stages = {"coarse": _coarse, "shape": _shape, "end-to-end": _end_to_end, "assemble": _assemble}
+        return stages[arguments.stage](arguments)
     except (FileNotFoundError, ValueError) as error:
         raise InputError(str(error)) from error
 
@@ -70,6 +76,22 @@ def _coarse(arguments) -> int:
         return _show(config)
     train_coarse(MorphableModel.default(), config)
     print(f"Weights: {config.output}/coarse.npz")
+    return 0
+
+
+def _shape(arguments) -> int:
+    from tfface.morphable.model import MorphableModel
+    from tfface.pipelines.train_shape import PRESETS, train_shape
+
+    config = PRESETS[arguments.preset]
+    if arguments.output:
+        config = dataclasses.replace(config, output=arguments.output)
+    config = changed(config, arguments.changes)
+    if arguments.show:
+        return _show(config)
+    train_shape(MorphableModel.default(), config)
+    weights = f"{config.output}/fine.npz"
+    print(f"Weights: {weights} (go on with `tfface train end-to-end --set initial={weights}`)")
     return 0
 
 

@@ -83,7 +83,7 @@ class FaceGraph:
             vertices = representation.vertices_image(self.face_model, r, self.size)
             surface = self.surface(vertices, self.size, self.size)
             depth, mask = surface.depth, surface.mask
-            refined = surface.add(self.fine.added(grey, depth, mask, training=False))
+            refined = depth + self.fine.added(grey, depth, mask, surface.detailed, training=False)
         normals = normals_from_depth(refined, mask)
         shape = [-1, self.size, self.size]
         return {

@@ -1,9 +1,7 @@
 """How far an exported file's answers lie from the Keras model's.
 
-The feedback has an edge: a pixel's centre lies on the face or off it. Where it lies within float32's rounding of the
-outline, another runtime (or the same one with another batch) sees the other side, CoarseNet is shown one pixel more or
-less, and its answer moves by a thousandth. This happens to one crop in ten or so, hence the count of crops beside the
-figures.
+The feedback has an edge: a pixel's centre lies on the face's outline or off it. `coarse_net.on_grid` sees to it that
+all runtimes render the same face there; figures are still counted crop by crop, so that one that differs shows.
 """
 
 import dataclasses
@@ -104,8 +102,8 @@ def keras_answers(networks, crops: np.ndarray) -> dict[str, np.ndarray]:
     vertices = representation.vertices_image(networks.face_model, r, size)
     surface = CoarseSurface(networks.face_model)(vertices, size, size)
     mask = surface.mask
-    refined = networks.fine({"image": image, "depth": surface.depth, "mask": mask}, training=False)
-    refined = surface.add(refined - surface.depth)
+    inputs = {"image": image, "depth": surface.depth, "mask": mask, "detailed": surface.detailed}
+    refined = networks.fine(inputs, training=False)
     return {
         "r": r.numpy(),
         "landmarks": vertices.numpy()[:, networks.face_model.landmarks],

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfface.geometry.depth import normals_from_slopes, slopes_from_depth
 from tfface.losses.lighting import estimate_lighting, shade
 from tfface.losses.local import local_mean
+from tfface.networks.shape_net import CELLS, RELIEF_SCALE, build_shape_net, from_cells, to_cells, without_plane
 
 # Mean colour of VGG-Face's training images (RGB, 0…255; `meta.normalization.averageImage` of vgg_face.mat).
 # The grey image is repeated to three channels, as the published first layer expects.
@@ -43,6 +44,8 @@ class FineNetConfig:
             the paper.
         smooth_upsampling: follow each up-convolution by a fixed 3×3 binomial average, which makes it start as
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
+        shape: channels of each level of `networks.shape_net`, which corrects the coarse surface over centimetres before
+            detail is added; () is the paper, which has no such network.
         detail_scale: px per unit of the last convolution.
     """
 
@@ -52,12 +55,14 @@ class FineNetConfig:
     standardise: bool = False
     light: float = 0.0
     smooth_upsampling: bool = False
+    shape: tuple[int, ...] = ()
     detail_scale: float = 1.0
 
     def __post_init__(self):
         if self.width <= 0:
             raise ValueError(f"expected width > 0, received {self.width}")
         object.__setattr__(self, "regressor", tuple(self.regressor))
+        object.__setattr__(self, "shape", tuple(self.shape))
 
     def channels(self) -> tuple[int, ...]:
         """Channels of the three blocks."""
@@ -72,7 +77,13 @@ def paper() -> FineNetConfig:
 def release() -> FineNetConfig:
     """What the shipped weights use."""
     return FineNetConfig(
-        width=0.25, regressor=(64, 32), slopes=True, standardise=True, light=6.0, smooth_upsampling=True
+        width=0.25,
+        regressor=(64, 32),
+        slopes=True,
+        standardise=True,
+        light=6.0,
+        smooth_upsampling=True,
+        shape=(32, 48, 64, 96),
     )
 
 
@@ -99,6 +110,7 @@ class FineNet(keras.Model):
         image: [B, H, W, 1] grey in 0…1.
         depth: [B, H, W, 1] coarse depth in px.
         mask: [B, H, W, 1], 1 on the face.
+        detailed: [B, H, W, 1], optional; 0…1, by which detail is multiplied.
 
     Returns the refined depth [B, H, W, 1] in px, 0 off the mask.
 
@@ -147,6 +159,7 @@ class FineNet(keras.Model):
         self.detail_layer = keras.layers.Conv2D(
             1, 1, kernel_initializer="zeros", use_bias=False, name="detail", dtype="float32"
         )
+        self.shape_net = build_shape_net(self.config.shape, 2 + self._trunk_channels) if self.config.shape else None
 
     def _up_convolution(self, block, index, filters):
         layer = keras.layers.Conv2DTranspose(
@@ -166,6 +179,10 @@ class FineNet(keras.Model):
         return [layer for block in self._trunk for layer in block]
 
     @property
+    def _trunk_channels(self) -> int:
+        return 6 if self.config.light else 3
+
+    @property
     def hypercolumn_width(self) -> int:
         """Channels that the 1×1 convolutions read; 450 in the paper."""
         return sum(self.config.channels()) + 2
@@ -173,7 +190,7 @@ class FineNet(keras.Model):
     def build(self, input_shape=None):
         if self.built:
             return
-        channels = 6 if self.config.light else 3
+        channels = self._trunk_channels
         for layers, ups in zip(self._trunk, self._upsampling, strict=True):
             for layer in layers:
                 layer.build((None, None, None, channels))
@@ -269,20 +286,42 @@ class FineNet(keras.Model):
             x = x[:, : shape[1], : shape[2]]
         return x * self.config.detail_scale * mask
 
-    def added(self, image, depth, mask, training=None):
-        """The detail ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
-        return self.detail(self.prepare(image, depth, mask), mask, training=training)
+    def corrected(self, image, depth, mask, training=None):
+        """The coarse depth in px as `shape` corrects it, before detail; whole faces, all [B, H, W, 1]."""
+        if self.shape_net is None:
+            return depth
+        height, width = (image.shape[axis] or tf.shape(image)[axis] for axis in (1, 2))
+        step = tf.cast(tf.maximum(height, width), tf.float32) / CELLS
+        small, below, cover = tf.split(to_cells(tf.concat([image, depth * mask, mask], -1)), 3, -1)
+        inside = tf.cast(cover > 0.5, tf.float32)
+        below = below / tf.maximum(cover, 1e-3) / step * inside
+        # The spline reaches a cell or two beyond the face, where the network was taught nothing.
+        return depth + from_cells(self.relief(small, below, inside, training=training), image) * step * mask
+
+    def relief(self, image, depth, mask, training=None):
+        """What `shape` adds, [B, 64, 64, 1] in cells, from the same on its own grid, [B, 64, 64, 1] each."""
+        relief = self.shape_net(self.prepare(image, depth, mask), training=training)
+        area = tf.maximum(tf.reduce_sum(mask, [1, 2, 3], keepdims=True), 1.0)
+        return without_plane(relief * RELIEF_SCALE * tf.sqrt(area), mask)
+
+    def added(self, image, depth, mask, detailed=None, training=None):
+        """What is added to the coarse depth, ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
+        corrected = self.corrected(image, depth, mask, training=training)
+        detail = self.detail(self.prepare(image, corrected, mask), mask, training=training)
+        if detailed is not None:
+            detail = detail * detailed
+        return detail if corrected is depth else corrected - depth + detail
 
     def call(self, inputs, training=None):
         image, depth, mask = (tf.cast(inputs[name], "float32") for name in ("image", "depth", "mask"))
-        return depth * mask + self.added(image, depth, mask, training=training)
+        return depth * mask + self.added(image, depth, mask, inputs.get("detailed"), training=training)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape["depth"])
 
     def get_config(self):
         config = dataclasses.asdict(self.config)
-        config["regressor"] = list(config["regressor"])
+        config |= {name: list(config[name]) for name in ("regressor", "shape")}
         return {
             "config": config,
             "name": self.name,

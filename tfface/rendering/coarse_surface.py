@@ -28,10 +28,6 @@ class Surface(NamedTuple):
     detailed: tf.Tensor
     visibility: Visibility
 
-    def add(self, detail: tf.Tensor) -> tf.Tensor:
-        """The depth with `detail` `[B, H, W, 1]` px where it belongs."""
-        return self.depth + self.detailed * detail
-
 
 class CoarseSurface:
     """Renders projected vertices as one smooth surface: the depth layer (6, 7), rounded between the vertices.

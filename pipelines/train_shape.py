@@ -1,0 +1,248 @@
+"""Training of FineNet's `shape`, which corrects coarse surfaces over centimetres, on synthetic faces.
+
+What it starts from in use is CoarseNet's answer. Running CoarseNet on every face would cost more than all the rest, so
+its errors are drawn instead: what it tells of identity and expression is mostly the mean, with a small part of the
+truth.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfface.losses.detail import detail_criterion
+from tfface.morphable import representation
+from tfface.networks import fine_net
+from tfface.networks.shape_net import CELLS, to_cells
+from tfface.networks.weights import load_weights, save_weights
+from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
+from tfface.pipelines.runs import finished_epochs, write_config
+from tfface.pipelines.sampling import seeds, uniform
+from tfface.rendering.coarse_surface import CoarseSurface
+
+
+@dataclasses.dataclass(frozen=True)
+class MisfitConfig:
+    """How coarse faces differ from the true ones. Measured on CoarseNet's answers to 416 synthetic faces.
+
+    Attributes:
+        identity: the share of the true identity that is kept is drawn between 0 and this.
+        expression: the same of the expression.
+        noise: standard deviation of what is added to each coefficient of either.
+        angles: of what is added to pitch, yaw and roll, degrees.
+        place: of what is added to u and v, half crop widths.
+        scale: of what is added to ln(f/f₀).
+    """
+
+    identity: float = 0.4
+    expression: float = 0.8
+    noise: float = 0.2
+    angles: tuple[float, float, float] = (4.0, 3.2, 2.4)
+    place: float = 0.013
+    scale: float = 0.027
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainShapeConfig:
+    """A training run; the same config and output folder continue it where it stopped.
+
+    Attributes:
+        output: folder of the run: `fine_net.keras`, `fine.npz`, `backup/` for resuming, `history.csv`.
+        network: a `FineNetConfig` with `shape`.
+        initial: .npz of FineNet's weights to start from; those of `shape` may be missing. None: random ones.
+        misfit: see `MisfitConfig`.
+        faces: per step.
+        steps: in all.
+        epoch_steps: per epoch, after which the networks are saved.
+        learning_rate: of Adam, decayed by a cosine to a fiftieth.
+        average: of the weights' moving average, which is what is saved.
+        bending: weight of the mean curvature of what is added, per cell. Beside the nose, along the outline and in an
+            open mouth depth jumps, and no truth tells what belongs there: what is smooth does.
+        elsewhere: weight of ears, hair, neck and the inside of the mouth, where the rest of the face has 1.
+        seed: of everything random.
+    """
+
+    output: str = "runs/shape"
+    network: fine_net.FineNetConfig = dataclasses.field(default_factory=fine_net.release)
+    initial: str | None = None
+    misfit: MisfitConfig = MisfitConfig()
+    faces: int = 16
+    steps: int = 4000
+    epoch_steps: int = 100
+    learning_rate: float = 2e-3
+    average: float = 0.995
+    bending: float = 0.1
+    elsewhere: float = 0.1
+    seed: int = 0
+
+
+PRESETS = {"release": TrainShapeConfig()}
+
+
+def misfit(config: MisfitConfig, r: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Coarse answers `[B, 290]` to faces whose true r `[B, 290]` is known, of a seed `[2]`."""
+    draw, identity, expression = seeds(seed, 3)
+    count = tf.shape(r)[0]
+    kept = [
+        uniform([count, 1], identity, 0.0, config.identity) * tf.ones([1, representation.IDENTITY_SIZE]),
+        uniform([count, 1], expression, 0.0, config.expression) * tf.ones([1, representation.EXPRESSION_SIZE]),
+        tf.ones([count, representation.POSE_SIZE]),
+    ]
+    noise = np.concatenate(
+        [
+            np.full(representation.GEOMETRY_SIZE, config.noise),
+            np.radians(config.angles),
+            [config.place, config.place, config.scale],
+        ]
+    ).astype(np.float32)
+    return r * tf.concat(kept, -1) + tf.random.stateless_normal(tf.shape(r), draw) * noise
+
+
+def shape_dataset(model, config: TrainShapeConfig, start: int = 0) -> tf.data.Dataset:
+    """Endless batches {"image", "depth", "mask", "detailed", "truth", "true_mask"}, `[B, 64, 64, 1]` each.
+
+    `depth` is that of the coarse face and `truth` the true one, both in cells of the grid; `detailed` is 1 where both
+    show skin, eyes or lips. Element i depends on the seed and i alone.
+    """
+    surface = CoarseSurface(model)
+    base = tf.constant(config.seed + 40, tf.int64)
+
+    def render(r):
+        return surface(representation.vertices_image(model, r, CELLS), CELLS, CELLS)
+
+    def both(index, face):
+        coarse = render(misfit(config.misfit, face["r"], tf.stack([base, index + start])))
+        true = render(face["r"])
+        return {
+            "image": to_cells(face["image"]),
+            "depth": coarse.depth,
+            "mask": coarse.mask,
+            "detailed": coarse.detailed * true.detailed,
+            "truth": true.depth,
+            "true_mask": true.mask,
+        }
+
+    faces = synthetic_batches(model, CoarseDataConfig(seed=config.seed + 41), config.faces, start)
+    return faces.enumerate().map(both, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def curvature(relief: tf.Tensor) -> tf.Tensor:
+    """Mean absolute second difference of `[B, H, W, 1]` along rows and columns, smooth at zero; a scalar."""
+    across = relief[:, :, 2:] - 2.0 * relief[:, :, 1:-1] + relief[:, :, :-2]
+    down = relief[:, 2:] - 2.0 * relief[:, 1:-1] + relief[:, :-2]
+    return tf.add_n([tf.reduce_mean(tf.sqrt(tf.square(d) + 4e-4) - 0.02) for d in (across, down)])
+
+
+@keras.saving.register_keras_serializable(package="tfface")
+class ShapeTrainer(keras.Model):
+    """Trains the `shape` of a FineNet by `fit`.
+
+    Args:
+        fine: a `FineNet` with `shape`.
+        bending, elsewhere: see `TrainShapeConfig`.
+    """
+
+    def __init__(self, fine, bending: float = 0.1, elsewhere: float = 0.1, **kwargs):
+        super().__init__(**kwargs)
+        self.fine, self.bending, self.elsewhere = fine, bending, elsewhere
+        # Keras, too, is to average and keep only what is trained here.
+        for layer in fine.layers:
+            layer.trainable = layer is fine.shape_net
+        self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "closer", "curvature")}
+        self.built = True
+
+    @property
+    def metrics(self):
+        return list(self._means.values())
+
+    def terms(self, faces, training=False):
+        """`losses.detail.DetailTerms` of a batch of `shape_dataset`, and the mean curvature of what was added."""
+        image, depth, mask, truth = (faces[name] for name in ("image", "depth", "mask", "truth"))
+        relief = self.fine.relief(image, depth, mask, training=training)
+        refined = depth + mask * relief
+        valid = mask * faces["true_mask"] * (self.elsewhere + (1.0 - self.elsewhere) * faces["detailed"])
+        return detail_criterion(refined, truth, depth, valid, max_step=2.0), curvature(relief)
+
+    def train_step(self, data):
+        with tf.GradientTape() as tape:
+            terms, bent = self.terms(data, training=True)
+            loss = tf.reduce_mean(terms.total) + self.bending * bent
+        variables = self.fine.shape_net.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        self._means["loss"].update_state(loss)
+        self._means["closer"].update_state(tf.reduce_mean(terms.closer))
+        self._means["curvature"].update_state(bent)
+        return {name: mean.result() for name, mean in self._means.items()}
+
+
+class SaveFineNet(keras.callbacks.Callback):
+    """Writes the network with its averaged weights, complete and loadable, after every epoch."""
+
+    def __init__(self, fine, folder):
+        super().__init__()
+        self.fine, self.folder = fine, Path(folder)
+
+    def on_epoch_end(self, epoch, logs=None):
+        variables = self.fine.shape_net.trainable_variables
+        current = [variable.numpy() for variable in variables]
+        self.model.optimizer.finalize_variable_values(variables)
+        part = self.folder / "fine_net.part.keras"
+        self.fine.save(part)
+        part.replace(self.folder / "fine_net.keras")
+        save_weights(self.fine, self.folder / "fine.npz")
+        for variable, value in zip(variables, current, strict=True):
+            variable.assign(value)
+
+
+def build_trainer(config: TrainShapeConfig) -> ShapeTrainer:
+    """The compiled trainer of a run, at its initial weights.
+
+    Raises:
+        ValueError: the network has no `shape`.
+    """
+    if not config.network.shape:
+        raise ValueError("expected a FineNet with `shape` widths, such as the release's, received one without")
+    keras.utils.set_random_seed(config.seed)
+    fine = fine_net.FineNet(config.network)
+    fine.build()
+    if config.initial:
+        load_weights(fine, config.initial, strict=False)
+    trainer = ShapeTrainer(fine, config.bending, config.elsewhere)
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=0.02)
+    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=1.0, use_ema=True, ema_momentum=config.average)
+    trainer.compile(optimizer, jit_compile=False)
+    # The optimizer needs its variables before a backup can be restored into it.
+    optimizer.build(fine.shape_net.trainable_variables)
+    return trainer
+
+
+def train_shape(model, config: TrainShapeConfig):
+    """Trains, or goes on where an interrupted run stopped; returns the FineNet.
+
+    Args:
+        model: a `MorphableModel`.
+        config: the run.
+
+    Raises:
+        FileNotFoundError: there are no initial weights.
+        ValueError: the network has no `shape`.
+    """
+    trainer = build_trainer(config)
+    output = write_config(config)
+    done = finished_epochs(output / "backup")
+    trainer.fit(
+        shape_dataset(model, config, start=done * config.epoch_steps),
+        epochs=-(-config.steps // config.epoch_steps),
+        steps_per_epoch=config.epoch_steps,
+        verbose=2 if os.environ.get("CI") or not os.isatty(1) else 1,
+        callbacks=[
+            keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
+            keras.callbacks.CSVLogger(str(output / "history.csv"), append=True),
+            SaveFineNet(trainer.fine, output),
+            keras.callbacks.TerminateOnNaN(),
+        ],
+    )
+    return trainer.fine

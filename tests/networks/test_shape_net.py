@@ -1,0 +1,123 @@
+"""The whole-face network: its grids against obvious references, and that it starts as nothing."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfface.networks import fine_net, shape_net
+from tfface.networks.fine_net import FineNet, FineNetConfig
+
+SMALL = FineNetConfig(width=0.125, regressor=(8,), slopes=True, standardise=True, light=2.0, shape=(4, 6))
+
+
+def _inputs(height, width, batch=1, seed=0):
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    mask = ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2 < 0.16).astype(np.float32)[None, ..., None]
+    depth = (30.0 - 60.0 * ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2)).astype(np.float32)[None, ..., None]
+    image = rng.random((batch, height, width, 1)).astype(np.float32)
+    return {"image": image, "depth": np.repeat(depth * mask, batch, 0), "mask": np.repeat(mask, batch, 0)}
+
+
+def _trained(config=SMALL, seed=0):
+    """A network whose last convolutions aren't zero any more."""
+    network = FineNet(config)
+    network.build()
+    rng = np.random.default_rng(seed)
+    for kernel, size in ((network.shape_net.get_layer("relief").kernel, 0.2), (network.detail_layer.kernel, 0.1)):
+        kernel.assign(rng.normal(size=kernel.shape) * size)
+    return network
+
+
+def test_cells_are_means_of_blocks():
+    values = np.random.default_rng(0).random((2, 128, 192, 3)).astype(np.float32)
+    cells = shape_net.to_cells(values).numpy()
+    # The longer side has 64 cells, so the shorter one fills two thirds of the grid.
+    blocks = values[:, :126].reshape(2, 42, 3, 64, 3, 3).mean((2, 4))
+    np.testing.assert_allclose(cells[:, :42], blocks, atol=1e-5)
+    assert np.all(cells[:, 43:] == 0)
+
+
+def test_cells_of_any_size_keep_the_mean():
+    for size in (50, 64, 91, 200):
+        values = np.random.default_rng(size).random((1, size, size, 1)).astype(np.float32)
+        np.testing.assert_allclose(tf.reduce_mean(shape_net.to_cells(values)), values.mean(), atol=1e-5)
+
+
+def test_the_spline_agrees_with_scipys():
+    from scipy.interpolate import BSpline
+
+    control = np.random.default_rng(1).random((1, 64, 64, 1)).astype(np.float32)
+    found = shape_net.from_cells(control, np.zeros((1, 200, 200, 1), np.float32)).numpy()[0, ..., 0]
+    place = (np.arange(8, 192) + 0.5) * 64 / 200 - 0.5  # away from the border, where rows are made to sum to 1
+    basis = np.stack([BSpline.basis_element(np.arange(i - 2, i + 3), extrapolate=False)(place) for i in range(64)], -1)
+    basis = np.nan_to_num(basis)
+    np.testing.assert_allclose(found[8:192, 8:192], basis @ control[0, ..., 0] @ basis.T, atol=1e-5)
+
+
+def test_planes_are_taken_out_and_nothing_else():
+    rng = np.random.default_rng(2)
+    mask = (rng.random((2, 20, 30, 1)) > 0.4).astype(np.float32)
+    y, x = np.mgrid[:20, :30]
+    values = rng.random((2, 20, 30, 1)).astype(np.float32)
+    tilted = values + (0.3 * x - 0.2 * y + 5.0).astype(np.float32)[None, ..., None]
+    found = shape_net.without_plane(tf.constant(tilted), tf.constant(mask)).numpy()
+    np.testing.assert_allclose(found, shape_net.without_plane(tf.constant(values), tf.constant(mask)), atol=2e-4)
+    for i in range(2):
+        seen = mask[i, ..., 0] > 0
+        design = np.stack([x[seen], y[seen], np.ones(seen.sum())], -1)
+        fitted = design @ np.linalg.lstsq(design, tilted[i, ..., 0][seen], rcond=None)[0]
+        np.testing.assert_allclose(found[i, ..., 0][seen], tilted[i, ..., 0][seen] - fitted, atol=2e-4)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (40, 57), (17, 130)])
+def test_it_starts_as_nothing_at_any_size(size):
+    inputs = _inputs(*size)
+    np.testing.assert_allclose(FineNet(SMALL)(inputs), inputs["depth"] * inputs["mask"], atol=1e-6)
+
+
+def test_it_moves_the_face_alike_at_any_resolution():
+    """The correction belongs to the face, not to the pixels: twice as many show it twice as large in px."""
+    network = _trained()
+    inputs = _inputs(64, 64)
+    large = {name: value.repeat(2, 1).repeat(2, 2) for name, value in inputs.items()}
+    large["depth"] *= 2
+    small_relief, large_relief = (network.corrected(**given) - given["depth"] for given in (inputs, large))
+    shrunk = tf.nn.avg_pool2d(large_relief, 2, 2, "VALID") / 2
+    inner = inputs["mask"] * tf.cast(tf.nn.avg_pool2d(inputs["mask"], 3, 1, "SAME") > 0.99, tf.float32)
+    assert float(tf.reduce_max(tf.abs(small_relief))) > 0.05
+    # A mean over four pixels isn't the value at their middle, where the spline is as rough as random weights make it.
+    seen = inner.numpy() > 0
+    one, other = shrunk.numpy()[seen], small_relief.numpy()[seen]
+    assert np.corrcoef(one, other)[0, 1] > 0.98
+    assert one.std() == pytest.approx(other.std(), rel=0.15)
+
+
+def test_detail_is_weighed_and_the_correction_is_not():
+    network, inputs = _trained(), _inputs(48, 48)
+    bare = network(inputs | {"detailed": np.zeros_like(inputs["mask"])})
+    np.testing.assert_allclose(bare, network.corrected(**inputs) * inputs["mask"], atol=1e-5)
+    whole = network(inputs | {"detailed": np.ones_like(inputs["mask"])})
+    np.testing.assert_allclose(whole, network(inputs), atol=1e-6)
+    assert float(tf.reduce_max(tf.abs(whole - bare))) > 1e-4
+
+
+def test_it_is_saved_with_the_network(tmp_path):
+    import keras
+
+    network, inputs = _trained(), _inputs(32, 32)
+    network.save(tmp_path / "fine.keras")
+    loaded = keras.models.load_model(tmp_path / "fine.keras")
+    assert loaded.config == network.config
+    np.testing.assert_array_equal(loaded(inputs), network(inputs))
+
+
+def test_the_paper_has_none():
+    assert fine_net.paper().shape == () and FineNet(fine_net.paper()).shape_net is None
+
+
+def test_widths_without_a_level_are_refused():
+    with pytest.raises(ValueError, match="expected 1 to 6 positive widths, received \\(4, 0\\)"):
+        FineNet(dataclasses.replace(SMALL, shape=(4, 0)))
