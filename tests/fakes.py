@@ -82,10 +82,10 @@ class LiftingFine:
         self.sizes = []
 
     def __call__(self, inputs, training=False):
-        assert set(inputs) == {"image", "depth", "mask"}
+        assert set(inputs) == {"image", "depth", "mask", "detailed"}
         self.sizes.append(inputs["depth"].shape[1])
         assert inputs["image"].shape == inputs["depth"].shape == inputs["mask"].shape
-        return tf.convert_to_tensor(inputs["depth"]) + self.lift * inputs["mask"]
+        return tf.convert_to_tensor(inputs["depth"]) + self.lift * inputs["mask"] * inputs["detailed"]
 
 
 @dataclasses.dataclass
