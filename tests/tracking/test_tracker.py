@@ -88,6 +88,15 @@ def test_a_face_missed_once_is_kept_and_two_boxes_on_one_face_are_one(scene):
     assert face.id == 0
 
 
+def test_a_face_that_left_is_gone_soon_after_the_look_that_missed_it(scene):
+    tracker = FaceTracker(scene)
+    followed = [
+        len(tracker(scene.frame((60, 60)) if number < 10 else scene.frame(), number / 30)) for number in range(60)
+    ]
+    # The look at 1 s misses it, and so do the two that follow within a third of a second.
+    assert followed[:30] == [1] * 30 and followed[40:] == [0] * 20
+
+
 def test_only_so_many_faces_are_followed(scene):
     tracker = FaceTracker(scene, TrackerConfig(max_faces=1))
     assert [face.id for face in tracker(scene.frame((50, 60), (150, 60)), 0.0)] == [0]

@@ -17,6 +17,7 @@ class TrackerConfig:
       detector: "mtcnn" or "haar".
       detect_seconds: time between two looks at the whole frame; without a face, half a second at most.
       patience: looks in which a face that is followed may be missed before it counts as gone.
+      doubt_seconds: time to the next look after one that missed a face.
       max_faces: followed at once, the largest; 0 for all.
       overlap: intersection over union from which a detection is a face that is followed already.
       pose: smoothing of pose; speeds are in face widths per second.
@@ -27,6 +28,7 @@ class TrackerConfig:
     detector: str = "mtcnn"
     detect_seconds: float = 1.0
     patience: int = 2
+    doubt_seconds: float = 0.15
     max_faces: int = 0
     overlap: float = 0.2
     pose: OneEuroConfig = OneEuroConfig(cutoff=0.7, response=10.0, speed_cutoff=1.5)
@@ -117,6 +119,8 @@ class FaceTracker:
         """Asks the detector, if it is time to: faces that it no longer finds go, new ones come."""
         config = self.config
         wait = config.detect_seconds if self._tracks else min(config.detect_seconds, 0.5)
+        if any(track.missed for track in self._tracks):
+            wait = min(wait, config.doubt_seconds)
         if self._looked is not None and time - self._looked < wait - 1e-9:
             return
         self._looked = time
