@@ -38,6 +38,7 @@ def networks(residual: bool = False):
     return built
 
 
+@functools.cache
 def crops(count: int, size: int = SIZE) -> np.ndarray:
     """Synthetic faces `[count, size, size, 3]` in 0…1."""
     import tensorflow as tf
@@ -46,4 +47,6 @@ def crops(count: int, size: int = SIZE) -> np.ndarray:
     from tfface.pipelines.synthetic import SyntheticConfig, SyntheticWorld
 
     world = SyntheticWorld(MorphableModel.default(), SyntheticConfig(size=size, batch=count))
-    return np.repeat(world.draw(tf.constant([5, 6], tf.int64))["image"].numpy(), 3, axis=-1)
+    drawn = np.repeat(world.draw(tf.constant([5, 6], tf.int64))["image"].numpy(), 3, axis=-1)
+    drawn.flags.writeable = False  # shared by all that ask
+    return drawn
