@@ -18,7 +18,8 @@ PROTOCOL = (
     "change of the picture. All figures are rms over the pixels of the marks (wrinkles) and 2 px around them, of all"
     " heads. Relief: of the added depth, less its median on the skin; tilt: of its slopes. “of wrinkles”: as a share"
     " of what the true wrinkles get. Edge correlation: of the added depth's steepness with the steepness of the "
-    "marks' darkness. “truth”: what the wrinkles really are."
+    "marks' darkness. “truth”: what the wrinkles really are. Rows "
+    "“detail: …”, for a FineNet that corrects the coarse shape as well: of its detail alone."
 )
 DEFAULT_FACES = 12
 POSES = SamplingConfig(yaw_degrees=25.0, pitch_degrees=10.0, roll_degrees=8.0, neutral=1.0, expression_noise=0.0)
@@ -49,9 +50,10 @@ def run(refiner, sizes: tuple[int, ...], faces: int = 0) -> dict:
                 sums.setdefault(name, []).append(added)
         found = {name: _row(f"{size} px, {name}", added) for name, added in sums.items()}
         for name, row in found.items():
-            if name not in ("wrinkles", "wrinkles, truth"):
+            part = "detail: " if name.startswith("detail: ") else ""
+            if not name.removeprefix(part).startswith("wrinkles"):
                 for figure, unit in (("relief", "um"), ("tilt", "deg")):
-                    whole = found["wrinkles"][f"{figure}_{unit}"]
+                    whole = found[f"{part}wrinkles"][f"{figure}_{unit}"]
                     row[f"{figure}_of_wrinkles_percent"] = 100.0 * row[f"{figure}_{unit}"] / whole if whole else None
         rows += found.values()
     return {"protocol": PROTOCOL.format(faces=faces, sizes=", ".join(map(str, sizes))), "rows": rows}
@@ -69,16 +71,18 @@ def _head(refiner, index: int, size: int) -> dict[str, "_Added"]:
     }
     lights = {"flat": FLAT, "lit": light}
     plain = {name: world.render(dataclasses.replace(smooth, light=of), size) for name, of in lights.items()}
-    answers = {name: refiner.fine(p.image, p.coarse, p.mask) for name, p in plain.items()}
+    ways = {"": refiner.fine} | ({"detail: ": refiner.detail} if refiner.corrects else {})
+    answers = {(way, name): ways[way](p.image, p.coarse, p.mask) for way in ways for name, p in plain.items()}
+    found = {}
 
-    def added(picture: Picture, name: str, area: np.ndarray) -> _Added:
-        before = plain[name]
-        fine = refiner.fine(picture.image, picture.coarse, picture.mask)
-        return _added((fine - answers[name]) / picture.px_per_mm, picture, before, area)
+    def add(key: str, picture: Picture, name: str, area: np.ndarray) -> None:
+        for way, refine in ways.items():
+            change = refine(picture.image, picture.coarse, picture.mask) - answers[way, name]
+            found[way + key] = _added(change / picture.px_per_mm, picture, plain[name], area)
 
     folded = world.render(dataclasses.replace(smooth, light=light, relief=wrinkles(world.chart, 0.9, rng)), size)
     area = folded.skin & binary_dilation(np.abs(folded.relief) > 0.03, iterations=2)
-    found = {"wrinkles": added(folded, "lit", area)}
+    add("wrinkles", folded, "lit", area)
     truth = (folded.depth - plain["lit"].depth) / folded.px_per_mm
     found["wrinkles, truth"] = _added(truth, folded, plain["lit"], area)
     for kind, ink in drawn.items():
@@ -87,10 +91,10 @@ def _head(refiner, index: int, size: int) -> dict[str, "_Added"]:
         darkness = equal_darkness(spread[area], found["wrinkles"].contrast)
         for name, of in lights.items():
             picture = world.render(dataclasses.replace(smooth, light=of, marks=np.exp(-darkness * ink)), size)
-            found[f"{kind}, {name}"] = added(picture, name, area)
+            add(f"{kind}, {name}", picture, name, area)
         marks = np.exp(-NATURAL[kind] * ink)
         picture = world.render(dataclasses.replace(smooth, light=FLAT, marks=marks), size)
-        found[f"{kind}, flat, natural"] = added(picture, "flat", area)
+        add(f"{kind}, flat, natural", picture, "flat", area)
     return found
 
 

@@ -1,8 +1,8 @@
 """Training of FineNet's `shape`, which corrects coarse surfaces over centimetres, on synthetic faces.
 
 What it starts from in use is CoarseNet's answer. Running CoarseNet on every face would cost more than all the rest, so
-its errors are drawn instead: what it tells of identity and expression is mostly the mean, with a small part of the
-truth.
+its answers are collected once (`coarse_answers`), or its errors drawn: what it tells of identity and expression is
+mostly the mean, with a small part of the truth.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from tfface.morphable import representation
 from tfface.networks import fine_net
 from tfface.networks.shape_net import CELLS, to_cells
 from tfface.networks.weights import load_weights, save_weights
+from tfface.pipelines.coarse_answers import read_answers
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
 from tfface.pipelines.runs import finished_epochs, write_config
 from tfface.pipelines.sampling import seeds, uniform
@@ -53,8 +54,12 @@ class TrainShapeConfig:
         output: folder of the run: `fine_net.keras`, `fine.npz`, `backup/` for resuming, `history.csv`.
         network: a `FineNetConfig` with `shape`.
         initial: .npz of FineNet's weights to start from; those of `shape` may be missing. None: random ones.
+        answers: of `pipelines.coarse_answers`, whose faces are then trained on, over and over; None draws all errors.
+        drawn: share of faces whose error is drawn although CoarseNet's answer is known.
+        nearer: share of faces whose coarse shape is moved towards the true one by a random part of the way, so that
+            what is right already is left alone.
         misfit: see `MisfitConfig`.
-        faces: per step.
+        faces: per step; with `answers`, of which there are as many in a batch.
         steps: in all.
         epoch_steps: per epoch, after which the networks are saved.
         learning_rate: of Adam, decayed by a cosine to a fiftieth.
@@ -68,6 +73,9 @@ class TrainShapeConfig:
     output: str = "runs/shape"
     network: fine_net.FineNetConfig = dataclasses.field(default_factory=fine_net.release)
     initial: str | None = None
+    answers: str | None = None
+    drawn: float = 0.2
+    nearer: float = 0.3
     misfit: MisfitConfig = MisfitConfig()
     faces: int = 16
     steps: int = 4000
@@ -106,15 +114,32 @@ def shape_dataset(model, config: TrainShapeConfig, start: int = 0) -> tf.data.Da
 
     `depth` is that of the coarse face and `truth` the true one, both in cells of the grid; `detailed` is 1 where both
     show skin, eyes or lips. Element i depends on the seed and i alone.
+
+    Raises:
+        FileNotFoundError, ValueError: see `coarse_answers.read_answers`.
+        ValueError: there are answers to batches of another size.
     """
     surface = CoarseSurface(model)
     base = tf.constant(config.seed + 40, tf.int64)
+    known, seed = read_answers(config.answers) if config.answers else (None, config.seed + 41)
+    if known is not None and known.shape[1] != config.faces:
+        raise ValueError(f"expected answers to batches of {config.faces} faces, received batches of {known.shape[1]}")
+
+    def estimate(index, r):
+        fit, pick, near, way = seeds(tf.stack([base, index]), 4)
+        coarse, one_each = misfit(config.misfit, r, fit), [config.faces, 1]
+        if known is not None:
+            answer = tf.constant(known)[index % len(known)]
+            coarse = tf.where(tf.random.stateless_uniform(one_each, pick) < config.drawn, coarse, answer)
+        part = tf.random.stateless_uniform(one_each, way)
+        moved = coarse + part * (r - coarse)
+        return tf.where(tf.random.stateless_uniform(one_each, near) < config.nearer, moved, coarse)
 
     def render(r):
         return surface(representation.vertices_image(model, r, CELLS), CELLS, CELLS)
 
     def both(index, face):
-        coarse = render(misfit(config.misfit, face["r"], tf.stack([base, index + start])))
+        coarse = render(estimate(index + start, face["r"]))
         true = render(face["r"])
         return {
             "image": to_cells(face["image"]),
@@ -125,7 +150,12 @@ def shape_dataset(model, config: TrainShapeConfig, start: int = 0) -> tf.data.Da
             "true_mask": true.mask,
         }
 
-    faces = synthetic_batches(model, CoarseDataConfig(seed=config.seed + 41), config.faces, start)
+    world = CoarseDataConfig(seed=seed)
+    if known is None:
+        faces = synthetic_batches(model, world, config.faces, start)
+    else:
+        again = synthetic_batches(model, world, config.faces, 0).take(len(known)).repeat()
+        faces = again.skip(start % len(known))
     return faces.enumerate().map(both, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 

@@ -1,6 +1,7 @@
 """Training of what corrects the coarse shape: it learns, resumes exactly, and leaves the rest of FineNet alone."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_misfits_keep_a_part_of_the_truth_and_the_pose_roughly():
     np.testing.assert_allclose(turned, MisfitConfig().angles, rtol=0.15)
 
 
-def test_the_truth_is_the_true_faces_depth(model, monkeypatch):
+def test_the_truth_is_the_true_faces_depth(model, monkeypatch, tmp_path):
     def blank(model, config, faces, start):
         def draw(i):
             seed = tf.stack([tf.constant(config.seed, tf.int64), i])
@@ -39,7 +40,8 @@ def test_the_truth_is_the_true_faces_depth(model, monkeypatch):
         return tf.data.Dataset.counter(start).map(draw)
 
     monkeypatch.setattr(room, "synthetic_batches", blank)
-    data = room.shape_dataset(model, _config("unused", misfit=MisfitConfig(0.0, 0.0, 0.0, (0.0, 0.0, 0.0), 0.0, 0.0)))
+    exact = MisfitConfig(0.0, 0.0, 0.0, (0.0, 0.0, 0.0), 0.0, 0.0)
+    data = room.shape_dataset(model, _config("unused", misfit=exact, nearer=0.0))
     batch = next(iter(data))
     assert {name: tuple(value.shape) for name, value in batch.items()} == dict.fromkeys(
         ("image", "depth", "mask", "detailed", "truth", "true_mask"), (2, 64, 64, 1)
@@ -48,6 +50,17 @@ def test_the_truth_is_the_true_faces_depth(model, monkeypatch):
     both = (batch["mask"] * batch["true_mask"]).numpy() > 0
     away = np.abs(batch["truth"] - batch["depth"])[both]
     assert both.mean() > 0.1 and 0.01 < np.median(away) < 3.0
+    # Known answers are what is rendered, again and again; these are the truth itself.
+    faces = blank(model, types.SimpleNamespace(seed=7), 2, 0).take(2)
+    np.savez(tmp_path / "answers.npz", r=np.stack([face["r"] for face in faces]), seed=7)
+    config = _config("unused", misfit=exact, nearer=0.0, drawn=0.0, answers=str(tmp_path / "answers.npz"))
+    first, second, third = room.shape_dataset(model, config, start=1).take(3)
+    for one in (first, second, third):
+        np.testing.assert_allclose(one["depth"], one["truth"], atol=1e-4)
+    np.testing.assert_array_equal(first["truth"], third["truth"])
+    assert np.abs(first["truth"] - second["truth"]).max() > 1
+    with pytest.raises(ValueError, match="expected answers to batches of 3 faces, received batches of 2"):
+        room.shape_dataset(model, dataclasses.replace(config, faces=3))
 
 
 def test_it_learns_a_bulge_that_the_picture_shows():
