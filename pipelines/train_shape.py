@@ -203,7 +203,8 @@ class ShapeTrainer(keras.Model):
         variables = self.fine.shape_net.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         self._means["loss"].update_state(loss)
-        self._means["closer"].update_state(tf.reduce_mean(terms.closer))
+        # A coarse face that is all but right makes a share of its error without meaning.
+        self._means["closer"].update_state(tf.reduce_mean(tf.maximum(terms.closer, -1.0)))
         self._means["curvature"].update_state(bent)
         return {name: mean.result() for name, mean in self._means.items()}
 
