@@ -97,6 +97,18 @@ def test_a_face_that_left_is_gone_soon_after_the_look_that_missed_it(scene):
     assert followed[:30] == [1] * 30 and followed[40:] == [0] * 20
 
 
+def test_a_cut_ends_what_is_followed_at_once(scene):
+    tracker = FaceTracker(scene)
+    dark, bright = np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+    scene.frame((60, 60))
+    assert [len(tracker(dark, number / 30)) for number in range(4)] == [1] * 4
+    scene.frame()
+    assert [len(tracker(bright, number / 30)) for number in range(4, 8)] == [0] * 4
+    scene.frame((150, 60))
+    (face,) = tracker(dark, 8 / 30)
+    assert face.id == 1 and face.translation[0] == pytest.approx(150, abs=1)
+
+
 def test_only_so_many_faces_are_followed(scene):
     tracker = FaceTracker(scene, TrackerConfig(max_faces=1))
     assert [face.id for face in tracker(scene.frame((50, 60), (150, 60)), 0.0)] == [0]

@@ -18,6 +18,8 @@ class TrackerConfig:
       detect_seconds: time between two looks at the whole frame; without a face, half a second at most.
       patience: looks in which a face that is followed may be missed before it counts as gone.
       doubt_seconds: time to the next look after one that missed a face.
+      cut: mean change of the frame's grey, 0…1 on a 16×16 grid, from which it shows another scene: the detector looks
+        at once, and what it doesn't find is gone.
       max_faces: followed at once, the largest; 0 for all.
       overlap: intersection over union from which a detection is a face that is followed already.
       pose: smoothing of pose; speeds are in face widths per second.
@@ -29,6 +31,7 @@ class TrackerConfig:
     detect_seconds: float = 1.0
     patience: int = 2
     doubt_seconds: float = 0.15
+    cut: float = 0.12
     max_faces: int = 0
     overlap: float = 0.2
     pose: OneEuroConfig = OneEuroConfig(cutoff=0.7, response=10.0, speed_cutoff=1.5)
@@ -94,7 +97,7 @@ class FaceTracker:
         self.config = config or TrackerConfig()
         self._tracks: list[_Track] = []
         self._next = 0
-        self._time = self._looked = None
+        self._time = self._looked = self._glance = None
 
     def __call__(self, image: np.ndarray, time: float) -> list[TrackedFace]:
         """The faces of the next frame, in the order in which they appeared.
@@ -118,10 +121,11 @@ class FaceTracker:
     def _look(self, image, time):
         """Asks the detector, if it is time to: faces that it no longer finds go, new ones come."""
         config = self.config
+        cut = self._is_cut(image)
         wait = config.detect_seconds if self._tracks else min(config.detect_seconds, 0.5)
         if any(track.missed for track in self._tracks):
             wait = min(wait, config.doubt_seconds)
-        if self._looked is not None and time - self._looked < wait - 1e-9:
+        if self._looked is not None and time - self._looked < wait - 1e-9 and not cut:
             return
         self._looked = time
         found = detect(image, config.detector)
@@ -133,7 +137,8 @@ class FaceTracker:
                 known[best], track.missed = track, 0
             else:
                 track.missed += 1
-        self._tracks = [track for track in self._tracks if track.missed <= config.patience]
+        patience = 0 if cut else config.patience
+        self._tracks = [track for track in self._tracks if track.missed <= patience]
         for index, detection in enumerate(found):
             if index in known or (config.max_faces and len(self._tracks) >= config.max_faces):
                 continue
@@ -144,6 +149,13 @@ class FaceTracker:
             filters = OneEuro(config.pose), OneEuro(config.expression)
             self._tracks.append(_Track(self._next, square, *filters, box=detection.box))
             self._next += 1
+
+    def _is_cut(self, image) -> bool:
+        """Whether the frame shows another scene than the one before."""
+        rows, columns = (np.linspace(0, size, 17).astype(int)[:-1] for size in image.shape[:2])
+        sums = np.add.reduceat(np.add.reduceat(image.mean(axis=-1), rows, axis=0), columns, axis=1)
+        before, self._glance = self._glance, sums * (256.0 / (255.0 * image.shape[0] * image.shape[1]))
+        return before is not None and float(np.abs(self._glance - before).mean()) > self.config.cut
 
     def _follow(self, track: _Track, r: np.ndarray, seconds: float) -> TrackedFace:
         """Smooths an answer, moves the track's square to it, and returns the face."""
