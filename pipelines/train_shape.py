@@ -71,7 +71,9 @@ class TrainShapeConfig:
     """
 
     output: str = "runs/shape"
-    network: fine_net.FineNetConfig = dataclasses.field(default_factory=fine_net.release)
+    network: fine_net.FineNetConfig = dataclasses.field(
+        default_factory=lambda: dataclasses.replace(fine_net.release(), shape=(32, 48, 64, 96))
+    )
     initial: str | None = None
     answers: str | None = None
     drawn: float = 0.2
@@ -235,7 +237,7 @@ def build_trainer(config: TrainShapeConfig) -> ShapeTrainer:
         ValueError: the network has no `shape`.
     """
     if not config.network.shape:
-        raise ValueError("expected a FineNet with `shape` widths, such as the release's, received one without")
+        raise ValueError("expected a FineNet with `shape` widths, such as (32, 48, 64, 96), received one without")
     keras.utils.set_random_seed(config.seed)
     fine = fine_net.FineNet(config.network)
     fine.build()

@@ -95,13 +95,19 @@ def test_it_moves_the_face_alike_at_any_resolution():
     assert one.std() == pytest.approx(other.std(), rel=0.15)
 
 
-def test_detail_is_weighed_and_the_correction_is_not():
-    network, inputs = _trained(), _inputs(48, 48)
-    bare = network(inputs | {"detailed": np.zeros_like(inputs["mask"])})
-    np.testing.assert_allclose(bare, network.corrected(**inputs) * inputs["mask"], atol=1e-5)
-    whole = network(inputs | {"detailed": np.ones_like(inputs["mask"])})
-    np.testing.assert_allclose(whole, network(inputs), atol=1e-6)
-    assert float(tf.reduce_max(tf.abs(whole - bare))) > 1e-4
+def test_hair_and_neck_stay_and_a_mouth_moves_along():
+    network, inputs = _trained(), _inputs(64, 64)
+    everywhere, nowhere = np.ones_like(inputs["mask"]), np.zeros_like(inputs["mask"])
+    np.testing.assert_allclose(network(inputs | {"detailed": everywhere}), network(inputs), atol=1e-5)
+    np.testing.assert_allclose(network(inputs | {"detailed": nowhere}), inputs["depth"] * inputs["mask"], atol=1e-5)
+    mouth = everywhere.copy()
+    mouth[:, 40:46, 24:40] = 0.0
+    np.testing.assert_allclose(network.corrected(**inputs, detailed=mouth), network.corrected(**inputs), atol=1e-5)
+    bald = everywhere.copy()
+    bald[:, :24] = 0.0
+    found = network.corrected(**inputs, detailed=bald)
+    np.testing.assert_allclose(found[:, :18], inputs["depth"][:, :18], atol=1e-5)
+    np.testing.assert_allclose(found[:, 32:], network.corrected(**inputs)[:, 32:], atol=1e-5)
 
 
 def test_it_is_saved_with_the_network(tmp_path):

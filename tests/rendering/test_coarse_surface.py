@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfface.morphable.representation import vertices_image
-from tfface.rendering.coarse_surface import BARE_REGIONS, CoarseSurface
+from tfface.rendering.coarse_surface import BARE_REGIONS, HAIRLINE_MM, CoarseSurface
 from tfface.rendering.depth import render_depth
 
 SIZE = 120
@@ -38,7 +38,12 @@ def test_detail_belongs_on_the_face_and_not_on_hair_ears_and_neck(model, rendere
     seen = triangle >= 0
     assert np.all(lift[~seen] == 0)
     np.testing.assert_allclose(lift[seen & bare[triangle].all(-1)], 0, atol=1e-6)
-    np.testing.assert_allclose(lift[seen & ~bare[triangle].any(-1)], 1, atol=1e-4)
+    mean = np.asarray(model.mean)
+    above = mean[:, 1] - mean[np.asarray(model.landmarks)[17:27], 1].mean()
+    crown = (above > HAIRLINE_MM[0])[np.asarray(model.triangles)]
+    np.testing.assert_allclose(lift[seen & ~(bare | crown)[triangle].any(-1)], 1, atol=1e-4)
+    hair = (above > HAIRLINE_MM[1])[np.asarray(model.triangles)]
+    np.testing.assert_allclose(lift[seen & hair[triangle].all(-1)], 0, atol=1e-6)
     assert 0.4 < (lift[seen] > 0.5).mean() < 0.9
 
 

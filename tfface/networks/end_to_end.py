@@ -207,7 +207,7 @@ class EndToEnd(keras.Model):
 
     def _corrected(self, image, surface):
         """The `Surface` that detail is added to: FineNet's `shape`, if it has any, is trained before and by itself."""
-        return surface._replace(depth=self.fine_net.corrected(image, surface.depth, surface.mask, training=False))
+        return surface._replace(depth=self.fine_net.corrected(image, *surface[:3], training=False))
 
     def _away(self, truth, r):
         """How far r [B, 290] is from another: landmarks in px, features in mm, and what both cost; scalars."""

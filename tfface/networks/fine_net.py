@@ -45,7 +45,7 @@ class FineNetConfig:
         smooth_upsampling: follow each up-convolution by a fixed 3×3 binomial average, which makes it start as
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
         shape: channels of each level of `networks.shape_net`, which corrects the coarse surface over centimetres before
-            detail is added; () is the paper, which has no such network.
+            detail is added; () is the paper, which has no such network, and what ships.
         detail_scale: px per unit of the last convolution.
     """
 
@@ -83,7 +83,6 @@ def release() -> FineNetConfig:
         standardise=True,
         light=6.0,
         smooth_upsampling=True,
-        shape=(32, 48, 64, 96),
     )
 
 
@@ -286,8 +285,11 @@ class FineNet(keras.Model):
             x = x[:, : shape[1], : shape[2]]
         return x * self.config.detail_scale * mask
 
-    def corrected(self, image, depth, mask, training=None):
-        """The coarse depth in px as `shape` corrects it, before detail; whole faces, all [B, H, W, 1]."""
+    def corrected(self, image, depth, mask, detailed=None, training=None):
+        """The coarse depth in px as `shape` corrects it, before detail; whole faces, all [B, H, W, 1].
+
+        With `detailed` it leaves hair, ears and neck as they are; an open mouth moves with its lips.
+        """
         if self.shape_net is None:
             return depth
         height, width = (image.shape[axis] or tf.shape(image)[axis] for axis in (1, 2))
@@ -295,8 +297,11 @@ class FineNet(keras.Model):
         small, below, cover = tf.split(to_cells(tf.concat([image, depth * mask, mask], -1)), 3, -1)
         inside = tf.cast(cover > 0.5, tf.float32)
         below = below / tf.maximum(cover, 1e-3) / step * inside
+        relief = self.relief(small, below, inside, training=training)
+        if detailed is not None:
+            relief *= _kept(to_cells((1.0 - detailed) * mask) / tf.maximum(cover, 1e-3), inside)
         # The spline reaches a cell or two beyond the face, where the network was taught nothing.
-        return depth + from_cells(self.relief(small, below, inside, training=training), image) * step * mask
+        return depth + from_cells(relief, image) * step * mask
 
     def relief(self, image, depth, mask, training=None):
         """What `shape` adds, [B, 64, 64, 1] in cells, from the same on its own grid, [B, 64, 64, 1] each."""
@@ -306,7 +311,7 @@ class FineNet(keras.Model):
 
     def added(self, image, depth, mask, detailed=None, training=None):
         """What is added to the coarse depth, ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
-        corrected = self.corrected(image, depth, mask, training=training)
+        corrected = self.corrected(image, depth, mask, detailed, training=training)
         detail = self.detail(self.prepare(image, corrected, mask), mask, training=training)
         if detailed is not None:
             detail = detail * detailed
@@ -334,6 +339,18 @@ class FineNet(keras.Model):
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
         return cls(**config)
+
+
+def _kept(bare, inside):
+    """By how much a correction counts, 0…1, where `bare` [B, 64, 64, 1] is the share of hair, ears, neck and mouth."""
+    # A morphological opening: what is less than nine cells wide, as a mouth is, counts as face. What lies beyond the
+    # head goes on as hair, lest a crown that is narrow counts as a mouth.
+    bare = tf.where(inside > 0.0, bare, 1.0)
+    bare = -tf.nn.max_pool2d(-bare, 9, 1, "SAME")
+    bare = tf.nn.max_pool2d(bare, 9, 1, "SAME")
+    # Then soft, by a mean over the cells of the head.
+    there = tf.maximum(tf.nn.avg_pool2d(inside, 5, 1, "SAME"), 1e-3)
+    return 1.0 - tf.nn.avg_pool2d(bare * inside, 5, 1, "SAME") / there
 
 
 def _binomial(x):

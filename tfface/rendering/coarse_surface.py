@@ -12,6 +12,10 @@ from tfface.rendering.visibility import Visibility, coverage, interpolate, raste
 BARE_REGIONS = ("ears", "scalp", "neck", "mouth")
 """Regions without detail: hair, collars and ears are no shading of the model's skin, and the mouth's inside is dark."""
 
+HAIRLINE_MM = (45.0, 65.0)
+"""Heights above the brows, on the mean face, between which the forehead gives way to hair. The face model's skin goes
+on to the crown."""
+
 
 class Surface(NamedTuple):
     """What `CoarseSurface` renders.
@@ -19,7 +23,8 @@ class Surface(NamedTuple):
     Attributes:
       depth: `[B, H, W, 1]` px, larger is nearer, 0 off the mesh.
       mask: `[B, H, W, 1]`, 1 on the mesh.
-      detailed: `[B, H, W, 1]` in 0…1, by which detail is multiplied; it fades across the edges of `BARE_REGIONS`.
+      detailed: `[B, H, W, 1]` in 0…1, by which detail is multiplied; it fades across the edges of `BARE_REGIONS` and
+        towards the crown.
       visibility: of the mesh.
     """
 
@@ -42,7 +47,12 @@ class CoarseSurface:
         self.faces_of_vertex = vertex_faces(self.triangles, len(model.mean))
         self.gradient = gradient
         bare = model.region_mask(*[name for name in BARE_REGIONS if name in model.region_names])
-        self.detailed = (~bare).astype(np.float32)[None, :, None]
+        detailed = (~bare).astype(np.float32)
+        if "scalp" in model.region_names:
+            mean = np.asarray(model.mean)
+            above = mean[:, 1] - mean[np.asarray(model.landmarks)[17:27], 1].mean()
+            detailed *= 1.0 - np.clip((above - HAIRLINE_MM[0]) / (HAIRLINE_MM[1] - HAIRLINE_MM[0]), 0.0, 1.0)
+        self.detailed = detailed[None, :, None].astype(np.float32)
 
     def __call__(self, vertices: tf.Tensor, height: int, width: int) -> Surface:
         """The surface of vertices `[B, V, 3]` px (x right, y down, z nearer) on a grid of `height`×`width` px."""
