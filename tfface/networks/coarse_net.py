@@ -5,7 +5,6 @@ import functools
 from collections.abc import Callable
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfface.morphable import representation
@@ -189,20 +188,15 @@ class IterativeCoarseNet(keras.Model):
         return self.all_passes(image, training)[:, -1]
 
 
-_STEPS = np.repeat([64.0, 1024.0], [representation.GEOMETRY_SIZE, representation.POSE_SIZE]).astype(np.float32)
-
-
 @tf.custom_gradient
 def on_grid(r: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """r `[B, 290]` rounded, which moves vertices by some tenths of a px at most; its gradient is the identity's.
+    """r `[B, 290]` rounded to thousandths, which moves vertices by 0.15 px at most; its gradient is the identity's.
 
     Two runtimes, and two batch sizes on one, differ in the last bits of r, and a pixel's centre that lies on the
     face's outline to within these bits is on the face for one and off it for the other. What is rendered is therefore
-    the same face, to the bit, wherever the network runs,
-    but where one of the numbers lies between two steps to within these bits. So steps are as wide as can be: a 64th of
-    a standard deviation, and a thousandth in pose.
+    the same face, to the bit, wherever the network runs.
     """
-    return tf.round(r * _STEPS) / _STEPS, lambda upstream: upstream
+    return tf.round(r * 1024.0) / 1024.0, lambda upstream: upstream
 
 
 def network_input(image: tf.Tensor, feedback: tf.Tensor) -> tf.Tensor:
