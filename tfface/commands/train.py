@@ -1,5 +1,5 @@
-"""Trains CoarseNet (`train coarse`), then FineNet: first what corrects the coarse shape (`train shape`), then detail,
-alone or with CoarseNet (`train end-to-end`); `train assemble` joins them.
+"""Trains CoarseNet (`train coarse`), then FineNet, alone or with it (`train end-to-end`), and, if wanted, what corrects
+the coarse shape before detail is added (`train shape`); `train assemble` joins them.
 
 The same command goes on where an interrupted run stopped. docs/training.md tells which data to bring.
 """
@@ -90,8 +90,7 @@ def _shape(arguments) -> int:
     if arguments.show:
         return _show(config)
     train_shape(MorphableModel.default(), config)
-    weights = f"{config.output}/fine.npz"
-    print(f"Weights: {weights} (go on with `tfface train end-to-end --set initial={weights}`)")
+    print(f"FineNet: {config.output} (`tfface train assemble --fine {config.output} …` makes a model of it)")
     return 0
 
 
