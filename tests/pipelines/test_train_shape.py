@@ -151,3 +151,15 @@ def test_curvature_is_that_of_second_differences():
     assert float(room.curvature(tf.constant(values))) == pytest.approx(expected, rel=1e-2)
     plane = np.add.outer(np.arange(9.0), 2 * np.arange(9.0))[None, ..., None].astype(np.float32)
     assert float(room.curvature(tf.constant(plane))) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_the_command_shows_its_recipe_and_names_what_is_missing(tmp_path, capsys):
+    from tfface.cli import main
+
+    assert main(["train", "shape", "--output", "here", "--set", "steps=7", "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert "output='here'" in shown and "steps=7" in shown
+    missing = ["train", "shape", "--output", str(tmp_path / "run"), "--set", "initial=nowhere.npz"]
+    assert main(missing) == 2
+    assert "expected trained weights at nowhere.npz" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
