@@ -65,6 +65,7 @@ def test_a_missing_model_is_named(tmp_path, capsys):
     assert "expected a trained model" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_whole_run_on_a_small_model(tmp_path, capfd):
     save_pretrained(small.networks(), tmp_path / "model")
     arguments = ["export", "--model", str(tmp_path / "model"), "--threads", "1", "--batches", "2", "--runs", "1"]
