@@ -8,7 +8,7 @@ import keras
 
 from tfface.morphable.model import MorphableModel
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
-from tfface.networks.fine_net import FineNet  # noqa: F401 - registers the class that the .keras file names
+from tfface.networks.fine_net import FineNet
 from tfface.networks.pretrained import Pretrained, save_pretrained, tuples
 from tfface.networks.weights import load_weights, save_weights
 from tfface.output import write_files
@@ -54,6 +54,13 @@ def save_coarse_run(coarse: IterativeCoarseNet, folder) -> None:
     text = json.dumps(dataclasses.asdict(coarse.config)) + "\n"
     write_files(folder, {"coarse_net.json": text.encode()})
     save_weights(coarse.network, folder / "coarse.npz")
+
+
+def save_fine_run(fine: FineNet, folder) -> None:
+    """Writes FineNet, complete and loadable, as `fine_net.keras`."""
+    part = Path(folder) / "fine_net.part.keras"
+    fine.save(part)
+    part.replace(part.with_name("fine_net.keras"))
 
 
 def load_coarse_run(folder, face_model: MorphableModel) -> IterativeCoarseNet:

@@ -14,6 +14,7 @@ import numpy as np
 from rich.progress import track
 
 from tfface.errors import InputError
+from tfface.morphable import representation
 from tfface.output import write_files
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
 
@@ -53,7 +54,7 @@ def read_answers(path) -> tuple[np.ndarray, int]:
             r, seed = file["r"], int(file["seed"])
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise ValueError(f"expected {path} to hold answers of CoarseNet, but: {error}") from error
-    if r.ndim != 3 or r.shape[2] != 290 or not np.isfinite(r).all():
+    if r.ndim != 3 or r.shape[2] != representation.SIZE or not np.isfinite(r).all():
         raise ValueError(f"expected finite answers [N, batch, 290] in {path}, received {r.shape}")
     return r, seed
 

@@ -80,9 +80,7 @@ class Refiner:
         return getattr(self.networks.fine, "shape_net", None) is not None
 
     def detail(self, image: np.ndarray, depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """As `fine`, without the correction of the coarse shape."""
-        if not self.corrects:
-            return self.fine(image, depth, mask)
+        """As `fine`, without the correction of the coarse shape; for a FineNet that `corrects`."""
         network = self.networks.fine
         image, depth, mask = (tf.constant(x[None, :, :, None], tf.float32) for x in (image, depth, mask))
         added = network.detail(network.prepare(image, depth, mask), mask, training=False)
@@ -161,12 +159,8 @@ def _measure(refiner: Refiner, head, sizes) -> dict[str, tuple]:
             smoothed = smooth_depth(coarse, mask, SMOOTH_MM * picture.px_per_mm, picture.px_per_mm)
             found[f"{size} px, {start}: smoothed"] = picture, smoothed, mask, coarse
             if refiner.corrects:
-                found[f"{size} px, {start}: detail"] = (
-                    picture,
-                    refiner.detail(picture.image, coarse, mask),
-                    mask,
-                    coarse,
-                )
+                detail = refiner.detail(picture.image, coarse, mask)
+                found[f"{size} px, {start}: detail"] = picture, detail, mask, coarse
             found[f"{size} px, {start}: fine"] = picture, fine, mask, coarse
         added[size] = found[f"{size} px, true coarse: {alone}"][1] - picture.coarse * picture.mask
     for small in sizes[:-1]:

@@ -28,7 +28,9 @@ FEATURES = {
     "face's width": ((1, 15),),
     "jaw's width": ((5, 11),),
 }
-"""Pairs of landmarks; a feature's size is their mean distance, for a height that of the signed vertical difference."""
+"""Pairs of landmarks; a feature's size is their mean distance."""
+HEIGHTS = ("mouth's corners, height",)
+"""Features whose size is the mean of the signed vertical difference instead."""
 
 
 def read_fits(path, numbers) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +70,7 @@ def sizes(model, r: np.ndarray) -> dict[str, np.ndarray]:
     found = {}
     for name, pairs in FEATURES.items():
         between = np.stack([points[a] - points[b] for a, b in pairs])
-        found[name] = (between[..., 1] if "height" in name.split(", ") else np.linalg.norm(between, axis=-1)).mean(0)
+        found[name] = (between[..., 1] if name in HEIGHTS else np.linalg.norm(between, axis=-1)).mean(0)
     return found
 
 

@@ -1,7 +1,9 @@
 """The folder of a training run: its configuration and how far it has come."""
 
+import contextlib
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 
@@ -19,3 +21,20 @@ def finished_epochs(backup: Path) -> int:
     if not path.is_file():
         return 0
     return int(json.loads(path.read_text(encoding="utf-8"))["epoch"])
+
+
+def verbosity() -> int:
+    """Of `fit`: a bar on a terminal, a line per epoch in a file."""
+    return 2 if os.environ.get("CI") or not os.isatty(1) else 1
+
+
+@contextlib.contextmanager
+def averaged(optimizer, variables):
+    """While it lasts, `variables` have the moving averages that the optimizer keeps of them."""
+    current = [variable.numpy() for variable in variables]
+    optimizer.finalize_variable_values(variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, current, strict=True):
+            variable.assign(value)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import keras
@@ -19,7 +18,7 @@ from tfface.pipelines.assemble import read_coarse_config
 from tfface.pipelines.coarse_data import CoarseDataConfig, coarse_dataset
 from tfface.pipelines.precision import policy
 from tfface.pipelines.prime_points import prime
-from tfface.pipelines.runs import finished_epochs, write_config
+from tfface.pipelines.runs import averaged, finished_epochs, verbosity, write_config
 from tfface.pipelines.sampling import sample_r, seeds
 
 
@@ -138,12 +137,8 @@ class SaveAveraged(keras.callbacks.Callback):
         optimizer, variables = self.model.optimizer, self.network.trainable_variables
         if not optimizer.use_ema or optimizer.iterations < 2:
             return
-        kept = [tf.identity(v) for v in variables]
-        for variable, average in zip(variables, optimizer._model_variables_moving_average, strict=True):
-            variable.assign(average)
-        save_weights(self.network, self.path)
-        for variable, value in zip(variables, kept, strict=True):
-            variable.assign(value)
+        with averaged(optimizer, variables):
+            save_weights(self.network, self.path)
 
 
 class CoarseTrainer(keras.Model):
@@ -314,7 +309,7 @@ def train_coarse(model, config: TrainCoarseConfig) -> IterativeCoarseNet:
         coarse_dataset(model, config.data, config.faces, start=done * config.epoch_steps),
         epochs=-(-config.steps // config.epoch_steps),
         steps_per_epoch=config.epoch_steps,
-        verbose=2 if os.environ.get("CI") or not os.isatty(1) else 1,
+        verbose=verbosity(),
         callbacks=[
             keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
             keras.callbacks.CSVLogger(str(output / "log.csv"), append=True),

@@ -13,7 +13,7 @@ from tfface.networks import fine_net
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
 from tfface.networks.weights import load_weights
 from tfface.pipelines import fitted_photos
-from tfface.pipelines.assemble import load_coarse_run, save_coarse_run
+from tfface.pipelines.assemble import load_coarse_run, save_coarse_run, save_fine_run
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
 from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
@@ -99,9 +99,7 @@ class SaveNetworks(keras.callbacks.Callback):
         self.folder = Path(folder)
 
     def on_epoch_end(self, epoch, logs=None):
-        part = self.folder / "fine_net.part.keras"
-        self.model.fine_net.save(part)
-        part.replace(self.folder / "fine_net.keras")
+        save_fine_run(self.model.fine_net, self.folder)
         if self.model.coarse_net is not None:
             save_coarse_run(self.model.coarse_net, self.folder)
 

@@ -6,7 +6,6 @@ mostly the mean, with a small part of the truth.
 """
 
 import dataclasses
-import os
 from pathlib import Path
 
 import keras
@@ -18,9 +17,10 @@ from tfface.morphable import representation
 from tfface.networks import fine_net
 from tfface.networks.shape_net import CELLS, to_cells
 from tfface.networks.weights import load_weights, save_weights
+from tfface.pipelines.assemble import save_fine_run
 from tfface.pipelines.coarse_answers import read_answers
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
-from tfface.pipelines.runs import finished_epochs, write_config
+from tfface.pipelines.runs import averaged, finished_epochs, verbosity, write_config
 from tfface.pipelines.sampling import seeds, uniform
 from tfface.rendering.coarse_surface import CoarseSurface
 
@@ -219,15 +219,9 @@ class SaveFineNet(keras.callbacks.Callback):
         self.fine, self.folder = fine, Path(folder)
 
     def on_epoch_end(self, epoch, logs=None):
-        variables = self.fine.shape_net.trainable_variables
-        current = [variable.numpy() for variable in variables]
-        self.model.optimizer.finalize_variable_values(variables)
-        part = self.folder / "fine_net.part.keras"
-        self.fine.save(part)
-        part.replace(self.folder / "fine_net.keras")
-        save_weights(self.fine, self.folder / "fine.npz")
-        for variable, value in zip(variables, current, strict=True):
-            variable.assign(value)
+        with averaged(self.model.optimizer, self.fine.shape_net.trainable_variables):
+            save_fine_run(self.fine, self.folder)
+            save_weights(self.fine, self.folder / "fine.npz")
 
 
 def build_trainer(config: TrainShapeConfig) -> ShapeTrainer:
@@ -270,7 +264,7 @@ def train_shape(model, config: TrainShapeConfig):
         shape_dataset(model, config, start=done * config.epoch_steps),
         epochs=-(-config.steps // config.epoch_steps),
         steps_per_epoch=config.epoch_steps,
-        verbose=2 if os.environ.get("CI") or not os.isatty(1) else 1,
+        verbose=verbosity(),
         callbacks=[
             keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
             keras.callbacks.CSVLogger(str(output / "history.csv"), append=True),

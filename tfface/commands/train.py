@@ -68,10 +68,7 @@ def _coarse(arguments) -> int:
 
     config = PRESETS[arguments.preset]
     data = {name: getattr(arguments, name) for name in ("photos", "fits") if getattr(arguments, name)}
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
-    if arguments.output:
-        config = dataclasses.replace(config, output=arguments.output)
-    config = changed(config, arguments.changes)
+    config = _asked(dataclasses.replace(config, data=dataclasses.replace(config.data, **data)), arguments)
     if arguments.show:
         return _show(config)
     train_coarse(MorphableModel.default(), config)
@@ -83,10 +80,7 @@ def _shape(arguments) -> int:
     from tfface.morphable.model import MorphableModel
     from tfface.pipelines.train_shape import PRESETS, train_shape
 
-    config = PRESETS[arguments.preset]
-    if arguments.output:
-        config = dataclasses.replace(config, output=arguments.output)
-    config = changed(config, arguments.changes)
+    config = _asked(PRESETS[arguments.preset], arguments)
     if arguments.show:
         return _show(config)
     train_shape(MorphableModel.default(), config)
@@ -102,8 +96,9 @@ def _end_to_end(arguments) -> int:
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
     if arguments.heads:
         config = dataclasses.replace(config, heads=dataclasses.replace(config.heads, path=arguments.heads))
-    given = {name: getattr(arguments, name) for name in ("output", "coarse") if getattr(arguments, name)}
-    config = changed(dataclasses.replace(config, **given), arguments.changes)
+    if arguments.coarse:
+        config = dataclasses.replace(config, coarse=arguments.coarse)
+    config = _asked(config, arguments)
     if arguments.show:
         return _show(config)
     if not config.data.photos:
@@ -121,6 +116,13 @@ def _assemble(arguments) -> int:
     assemble(arguments.coarse, arguments.fine, arguments.output, blend=arguments.blend)
     print(f"Model: {arguments.output} (use it with `tfface reconstruct --model {arguments.output}`)")
     return 0
+
+
+def _asked(config, arguments):
+    """The recipe with --output, and then --set, applied."""
+    if arguments.output:
+        config = dataclasses.replace(config, output=arguments.output)
+    return changed(config, arguments.changes)
 
 
 def changed(config, changes: list[str]):

@@ -84,17 +84,11 @@ def _store_smaller(data: bytes, sizes: set[int], convolutions_as_bytes: bool) ->
     for subgraph in model.subgraphs:
         widened = []
         for index, tensor in enumerate(subgraph.tensors):
-            values = model.buffers[tensor.buffer].data
-            count = math.prod(tensor.shape) if tensor.shape is not None else 1
-            if tensor.type != schema.TensorType.FLOAT32 or values is None or count < _SMALL or count not in sizes:
+            if not _is_weight(model, tensor, sizes):
                 continue
-            buffer = schema.BufferT()
-            halves = np.frombuffer(np.asarray(values, np.uint8).tobytes(), np.float32).astype(np.float16)
-            buffer.data = np.frombuffer(halves.tobytes(), np.uint8)
-            model.buffers.append(buffer)
             half = schema.TensorT()
             half.name, half.shape, half.type = tensor.name + b"_half", tensor.shape, schema.TensorType.FLOAT16
-            half.buffer = len(model.buffers) - 1
+            half.buffer = _add_buffer(model, _numbers(model, tensor).astype(np.float16))
             subgraph.tensors.append(half)
             tensor.buffer = 0  # computed now
             operator = schema.OperatorT()
@@ -116,22 +110,40 @@ def _convolutions_as_bytes(model, sizes: set[int]):
     for subgraph in model.subgraphs:
         for operator in subgraph.operators:
             tensor = subgraph.tensors[operator.inputs[1]] if operator.opcodeIndex in codes else None
-            if tensor is None or tensor.type != schema.TensorType.FLOAT32 or math.prod(tensor.shape) not in sizes:
+            if tensor is None or not _is_weight(model, tensor, sizes):
                 continue
-            data = model.buffers[tensor.buffer].data
-            if data is None or math.prod(tensor.shape) < _SMALL:
-                continue
-            values = np.frombuffer(np.asarray(data, np.uint8).tobytes(), np.float32)
-            channels = values.reshape(tensor.shape[0], -1)
+            channels = _numbers(model, tensor).reshape(tensor.shape[0], -1)
             scale = np.maximum(np.abs(channels).max(axis=1), 1e-9) / 127.0
-            buffer = schema.BufferT()
-            buffer.data = np.rint(channels / scale[:, None]).astype(np.int8).reshape(-1).view(np.uint8)
-            model.buffers.append(buffer)
-            tensor.buffer, tensor.type = len(model.buffers) - 1, schema.TensorType.INT8
+            tensor.buffer = _add_buffer(model, np.rint(channels / scale[:, None]).astype(np.int8))
+            tensor.type = schema.TensorType.INT8
             tensor.quantization = schema.QuantizationParametersT()
             tensor.quantization.scale = scale.astype(np.float32)
             tensor.quantization.zeroPoint = np.zeros(len(scale), np.int64)
             tensor.quantization.quantizedDimension = 0
+
+
+def _is_weight(model, tensor, sizes: set[int]) -> bool:
+    """Whether a tensor is constant, float32, worth the while, and has as many numbers as one of the weights."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    count = math.prod(tensor.shape) if tensor.shape is not None else 1
+    constant = model.buffers[tensor.buffer].data is not None
+    return constant and tensor.type == schema.TensorType.FLOAT32 and count >= _SMALL and count in sizes
+
+
+def _numbers(model, tensor) -> np.ndarray:
+    """What a float32 tensor holds, flat."""
+    return np.frombuffer(np.asarray(model.buffers[tensor.buffer].data, np.uint8).tobytes(), np.float32)
+
+
+def _add_buffer(model, values: np.ndarray) -> int:
+    """The number of a new buffer that holds the values."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
 
 
 def _drop_unused_buffers(model):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfface.geometry.depth import normals_from_slopes, slopes_from_depth
 from tfface.losses.lighting import estimate_lighting, shade
 from tfface.losses.local import local_mean
-from tfface.networks.shape_net import CELLS, RELIEF_SCALE, build_shape_net, from_cells, to_cells, without_plane
+from tfface.networks.shape_net import RELIEF_SCALE, build_shape_net, cell_px, from_cells, to_cells, without_plane
 
 # Mean colour of VGG-Face's training images (RGB, 0…255; `meta.normalization.averageImage` of vgg_face.mat).
 # The grey image is repeated to three channels, as the published first layer expects.
@@ -292,8 +292,7 @@ class FineNet(keras.Model):
         """
         if self.shape_net is None:
             return depth
-        height, width = (image.shape[axis] or tf.shape(image)[axis] for axis in (1, 2))
-        step = tf.cast(tf.maximum(height, width), tf.float32) / CELLS
+        step = cell_px(image)
         small, below, cover = tf.split(to_cells(tf.concat([image, depth * mask, mask], -1)), 3, -1)
         inside = tf.cast(cover > 0.5, tf.float32)
         below = below / tf.maximum(cover, 1e-3) / step * inside

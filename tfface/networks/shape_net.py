@@ -47,6 +47,11 @@ def build_shape_net(widths: tuple[int, ...], channels: int) -> keras.Model:
     return keras.Model(inputs, relief, name="shape_net")
 
 
+def cell_px(values: tf.Tensor) -> tf.Tensor:
+    """Width of a cell in pixels of `[B, H, W, C]`; a float."""
+    return tf.cast(_maximum(*_sides(values)), tf.float32) / CELLS
+
+
 def to_cells(values: tf.Tensor) -> tf.Tensor:
     """`[B, H, W, C]` averaged over the cells of a square of the longer side, `[B, 64, 64, C]`; zero beyond."""
     height, width = _sides(values)
