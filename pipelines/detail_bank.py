@@ -23,6 +23,7 @@ from tfface.losses.local import gaussian_matrix
 from tfface.morphable import representation
 from tfface.morphable.model import MorphableModel
 from tfface.output import write_files
+from tfface.pipelines.occluders import occlude, smooth_noise, strands
 from tfface.pipelines.sampling import SamplingConfig, seeds, uniform
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.synthetic_detail import DetailWorld
@@ -47,6 +48,8 @@ class DetailBankConfig:
       place_off: the same for shift (half crop widths) and ln(scale).
       exact: share of heads whose coarse face is the true one.
       painted: share of heads with scribbles and spots painted on them, beside the marks that skin has.
+      shaded: share of heads that something beside them throws a shadow on.
+      covered: share of pictures with loose hair over the face; some others have a hand or the like.
       seed: of everything random.
     """
 
@@ -59,6 +62,8 @@ class DetailBankConfig:
     place_off: float = 0.01
     exact: float = 0.3
     painted: float = 0.5
+    shaded: float = 0.3
+    covered: float = 0.3
     seed: int = 0
 
 
@@ -155,14 +160,14 @@ class Photographer:
 
     def __call__(self, head: dict, seed: tf.Tensor) -> dict:
         """One batch of `detail_dataset`, from heads of the bank and a seed `[2]`."""
-        light, camera, fit, brush = seeds(seed, 4)
+        light, camera, fit, brush, thrown, hidden = seeds(seed, 6)
         depth = head["depth"][..., None]
         full = depth.shape[1]
         mask = tf.cast(head["mask"], tf.float32)[..., None]
         albedo = tf.cast(head["albedo"], tf.float32)[..., None]
         normals = normals_from_depth(depth, mask, 4.0)
         radiance = self._shade(normals, albedo * self._paint(full, brush), light)
-        image = self._expose(radiance, mask, camera)
+        image = self._cover(self._expose(radiance * self._shadow(full, thrown), mask, camera), hidden)
         times = full // self.size
         skin = tf.cast(head["skin"], tf.float32)[..., None]
         batch = {
@@ -194,6 +199,21 @@ class Photographer:
         # One in five is brighter than the skin.
         darkness = uniform(one_each, dark, -0.4, 1.6)
         return tf.exp(-ink * darkness * tf.cast(uniform(one_each, some) < self.config.painted, tf.float32))
+
+    def _shadow(self, full, seed):
+        """What a shadow leaves of the light, `[B, full, full, 1]`: the face isn't all that stands in its way."""
+        where, width, dark, some = seeds(seed, 4)
+        one_each = [self.config.batch, 1, 1, 1]
+        region = smooth_noise(self.config.batch, full, 4, 4, where) - uniform(one_each, where + 1, 0.4, 0.7)
+        inside = tf.sigmoid(region / uniform(one_each, width, 0.005, 0.1))
+        thrown = tf.cast(uniform(one_each, some) < self.config.shaded, tf.float32)
+        return 1.0 - inside * uniform(one_each, dark, 0.2, 0.8) * thrown
+
+    def _cover(self, image, seed):
+        """Hair over some pictures, blobs over some others: what hides the skin tells nothing of its shape."""
+        hair, blobs, some = seeds(seed, 3)
+        hairy = uniform([self.config.batch, 1, 1, 1], some) < self.config.covered
+        return tf.where(hairy, strands(image, hair), occlude(image, blobs))
 
     def _shade(self, normals, albedo, seed):
         """Lambert and Blinn–Phong under one to three lights, as `synthetic_detail.random_light` draws them."""

@@ -154,3 +154,27 @@ def occlude(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         texture += (smooth_noise(batch, size, 50, 50, grain + offset) - 0.5) * 0.15
         image = _paint(image, texture, cover)
     return image
+
+
+def strands(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Covers part of every face `[B, S, S, 1]` with loose hair: locks in one bent direction that part at their ends."""
+    where, course, tone, waves = seeds(seed, 4)
+    batch, size = image.shape[0], image.shape[1]
+    one = [batch, 1, 1, 1]
+    axis = tf.linspace(-1.0, 1.0, size)
+    x, y = axis[None, None, :, None], axis[None, :, None, None]
+    # Mostly downwards; a strand follows the level lines of `across`.
+    angle = tf.random.stateless_normal(one, course) * 0.7
+    bend = 0.5 * (smooth_noise(batch, size, 3, 3, course + 1) - 0.5)
+    across = x * tf.cos(angle) + y * tf.sin(angle) + bend
+    along = y * tf.cos(angle) - x * tf.sin(angle)
+    hair = tf.zeros_like(image)
+    for k in range(6):
+        waviness, phase, drift = (uniform(one, waves + 3 * k + i) for i in range(3))
+        # From 3 to 50 waves over the crop: locks and, at 200 px, strands of 4 px.
+        waves_across = 3.0 * 17.0 ** ((k + waviness) / 6.0)
+        hair += tf.sin(np.pi * waves_across * across + 2.0 * np.pi * phase + (drift - 0.5) * 6.0 * along) / 6.0**0.5
+    region = smooth_noise(batch, size, 4, 4, where) - uniform(one, where + 1, 0.45, 0.75)
+    cover = _soft(region + uniform(one, where + 2, 0.0, 0.15) * hair, uniform(one, where + 3, 0.02, 0.3))
+    texture = uniform(one, tone, 0.0, 0.75) + uniform(one, tone + 1, 0.03, 0.2) * hair
+    return _paint(image, texture, uniform(one, tone + 2, 0.5, 1.0) * cover)

@@ -62,7 +62,7 @@ def test_coarse_faces_are_wrong_but_for_the_exact_ones(folder):
 
 
 def test_pictures_are_lit_from_where_their_shading_says(folder):
-    config = DetailBankConfig(path=str(folder), batch=1, painted=0.0)
+    config = DetailBankConfig(path=str(folder), batch=1, painted=0.0, shaded=0.0, covered=0.0)
     world = Photographer(config, SIZE)
     y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
     ball = np.sqrt(np.maximum(0.64 - x**2 - y**2, 0)) * SIZE / 2
@@ -92,13 +92,15 @@ def test_a_missing_bank_and_an_odd_size_are_named(folder, tmp_path):
     assert detail_bank.main(["--output", str(tmp_path), "--heads", "0"]) == 2
 
 
-def test_paint_changes_the_picture_and_nothing_else(folder):
-    config = DetailBankConfig(path=str(folder), batch=3, painted=1.0)
-    plain, painted = (
-        next(detail_dataset(dataclasses.replace(config, painted=share), SIZE).as_numpy_iterator()) for share in (0, 1)
+@pytest.mark.parametrize(("kind", "most"), [("painted", 0.6), ("shaded", 0.9), ("covered", 0.8)])
+def test_what_is_no_shape_changes_the_picture_and_nothing_else(folder, kind, most):
+    config = DetailBankConfig(path=str(folder), batch=3)
+    plain, changed = (
+        next(detail_dataset(dataclasses.replace(config, **{kind: share}), SIZE).as_numpy_iterator())
+        for share in (0.0, 1.0)
     )
     for name in set(plain) - {"image"}:
-        np.testing.assert_array_equal(plain[name], painted[name])
-    changed = np.abs(plain["image"] - painted["image"])[..., 0] * plain["skin"][..., 0] > 0.02
-    share = changed.sum((1, 2)) / plain["skin"].sum((1, 2, 3))
-    assert share.max() > 0.05 and share.mean() < 0.6
+        np.testing.assert_array_equal(plain[name], changed[name])
+    other = np.abs(plain["image"] - changed["image"])[..., 0] * plain["skin"][..., 0] > 0.02
+    share = other.sum((1, 2)) / plain["skin"].sum((1, 2, 3))
+    assert share.max() > 0.05 and share.mean() < most

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfface.pipelines.occluders import Occluders, occlude
+from tfface.pipelines.occluders import Occluders, occlude, strands
 
 SIZE = 64
 
@@ -12,6 +12,21 @@ def test_blobs_cover_some_pictures_and_leave_the_others():
     image = tf.fill([64, 32, 32, 1], 0.5)
     covered = np.abs(occlude(image, tf.constant([0, 1], tf.int64)).numpy() - 0.5).max(axis=(1, 2, 3)) > 0.02
     assert 0.2 < covered.mean() < 0.8
+
+
+def test_hair_covers_a_part_of_most_pictures_in_strands():
+    image = tf.fill([32, SIZE, SIZE, 1], 0.5)
+    seed = tf.constant([0, 2], tf.int64)
+    hair = strands(image, seed).numpy()[..., 0]
+    np.testing.assert_array_equal(hair, strands(image, seed).numpy()[..., 0])
+    assert hair.min() >= 0 and hair.max() <= 1
+    covered = np.abs(hair - 0.5) > 0.02
+    assert 0.15 < covered.mean() < 0.7 and covered.any((1, 2)).mean() > 0.8
+    # Neighbours along a strand are more alike than across it: gradients have a main direction.
+    rows, columns = np.gradient(hair, axis=(1, 2))
+    both = covered[:, 1:-1, 1:-1]
+    xx, yy, xy = ((a[:, 1:-1, 1:-1] * both).sum((1, 2)) for a in (columns**2, rows**2, rows * columns))
+    assert np.median(np.hypot(xx - yy, 2 * xy) / (xx + yy)) > 0.4
 
 
 def frontal(count):
