@@ -48,6 +48,13 @@ def configure(parser: argparse.ArgumentParser):
     together.add_argument("--blend", metavar="DIR", help="a run whose CoarseNet is averaged with that of --coarse")
     together.add_argument("--fine", required=True, metavar="DIR", help="folder of a run of `train end-to-end`")
     together.add_argument("--output", required=True, metavar="DIR", help="folder for the model")
+    together.add_argument(
+        "--describe",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a line of the model's description, e.g. --describe license=CC-BY-4.0",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -113,7 +120,13 @@ def _end_to_end(arguments) -> int:
 def _assemble(arguments) -> int:
     from tfface.pipelines.assemble import assemble
 
-    assemble(arguments.coarse, arguments.fine, arguments.output, blend=arguments.blend)
+    described = {}
+    for entry in arguments.describe:
+        name, equals, text = entry.partition("=")
+        if not equals or not name:
+            raise InputError(f"expected --describe NAME=VALUE, received {entry!r}")
+        described[name] = text
+    assemble(arguments.coarse, arguments.fine, arguments.output, described, arguments.blend)
     print(f"Model: {arguments.output} (use it with `tfface reconstruct --model {arguments.output}`)")
     return 0
 
@@ -165,7 +178,11 @@ def _parse(text, value, whole):
                 raise InputError(f"expected a number for {whole}, received {text!r}") from None
     if value is None or isinstance(value, str):
         return text
-    raise InputError(f"expected a field that is a number, text, true or false, received {whole}")
+    if isinstance(value, tuple) and not any(isinstance(item, tuple) for item in value):
+        # An empty one tells nothing of its kind: all that there are hold whole numbers or names.
+        like = value[0] if value else 0 if text[:1].isdigit() else ""
+        return tuple(_parse(item.strip(), like, whole) for item in text.split(",") if item.strip())
+    raise InputError(f"expected a field that is a number, text, true or false, or a list of such, received {whole}")
 
 
 def _show(config) -> int:
