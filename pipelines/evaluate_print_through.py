@@ -3,8 +3,10 @@
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 from scipy.ndimage import binary_dilation
 
+from tfface.pipelines.occluders import strands
 from tfface.pipelines.sampling import SamplingConfig
 from tfface.pipelines.synthetic_detail import FLAT, Picture, random_light
 from tfface.pipelines.synthetic_skin import brows, moles, text, wrinkles
@@ -14,8 +16,9 @@ PROTOCOL = (
     "px. What is compared is its depth on a picture with marks (or wrinkles) less that on the same picture without. "
     "Wrinkles are true relief under one to three lights. Marks are painted: brows on the forehead, moles, letters on"
     " cheeks and forehead; in flat light (the same from all sides), or in the wrinkles' light. They are as dark as "
-    "gives them the wrinkles' contrast, or, “natural”, as dark as brows, moles and ink are. Contrast: rms relative "
-    "change of the picture. All figures are rms over the pixels of the marks (wrinkles) and 2 px around them, of all"
+    "gives them the wrinkles' contrast, or, “natural”, as dark as brows, moles and ink are. Hair: loose strands drawn "
+    "over the picture, as `pipelines.occluders` draws them. Contrast: rms relative change of the picture. "
+    "All figures are rms over the pixels of the marks (wrinkles) and 2 px around them, of all"
     " heads. Relief: of the added depth, less its median on the skin; tilt: of its slopes. “of wrinkles”: as a share"
     " of what the true wrinkles get. Edge correlation: of the added depth's steepness with the steepness of the "
     "marks' darkness. “truth”: what the wrinkles really are. Rows "
@@ -95,6 +98,11 @@ def _head(refiner, index: int, size: int) -> dict[str, "_Added"]:
         marks = np.exp(-NATURAL[kind] * ink)
         picture = world.render(dataclasses.replace(smooth, light=FLAT, marks=marks), size)
         add(f"{kind}, flat, natural", picture, "flat", area)
+    for name, picture in plain.items():
+        hairy = strands(tf.constant(picture.image[None, ..., None]), tf.constant([_FIRST, index], tf.int64))
+        left = hairy.numpy()[0, ..., 0] / np.maximum(picture.image, 0.02)
+        picture = dataclasses.replace(picture, image=hairy.numpy()[0, ..., 0], marks=left)
+        add(f"hair, {name}", picture, name, picture.skin & (np.abs(left - 1.0) > 0.03))
     return found
 
 

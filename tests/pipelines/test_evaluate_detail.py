@@ -108,6 +108,8 @@ def test_copying_the_picture_prints_marks_through(model, world):
         assert row["edge_correlation"] > 0.5
         natural = rows[f"{kind}, flat, natural"]
         assert natural["contrast_percent"] > 0 and natural["relief_um"] > 0
+    for light in ("flat", "lit"):
+        assert rows[f"hair, {light}"]["contrast_percent"] > 3 and rows[f"hair, {light}"]["edge_correlation"] > 0.5
 
 
 def test_equal_darkness_gives_the_contrast():
