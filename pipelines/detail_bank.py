@@ -49,7 +49,7 @@ class DetailBankConfig:
       exact: share of heads whose coarse face is the true one.
       painted: share of heads with scribbles and spots painted on them, beside the marks that skin has.
       shaded: share of heads that something beside them throws a shadow on.
-      covered: share of pictures with loose hair over the face; some others have a hand or the like.
+      covered: share of pictures with something before the face: mostly loose hair, else a hand or the like.
       seed: of everything random.
     """
 
@@ -62,8 +62,8 @@ class DetailBankConfig:
     place_off: float = 0.01
     exact: float = 0.3
     painted: float = 0.5
-    shaded: float = 0.3
-    covered: float = 0.3
+    shaded: float = 0.0
+    covered: float = 0.0
     seed: int = 0
 
 
@@ -210,10 +210,11 @@ class Photographer:
         return 1.0 - inside * uniform(one_each, dark, 0.2, 0.8) * thrown
 
     def _cover(self, image, seed):
-        """Hair over some pictures, blobs over some others: what hides the skin tells nothing of its shape."""
+        """Hair or blobs over some pictures `[B, full, full, 1]`: what hides the skin tells nothing of its shape."""
         hair, blobs, some = seeds(seed, 3)
-        hairy = uniform([self.config.batch, 1, 1, 1], some) < self.config.covered
-        return tf.where(hairy, strands(image, hair), occlude(image, blobs))
+        draw = uniform([self.config.batch, 1, 1, 1], some)
+        hidden = tf.where(draw < 0.7 * self.config.covered, strands(image, hair), occlude(image, blobs))
+        return tf.where(draw < self.config.covered, hidden, image)
 
     def _shade(self, normals, albedo, seed):
         """Lambert and Blinn–Phong under one to three lights, as `synthetic_detail.random_light` draws them."""

@@ -92,7 +92,7 @@ def test_a_missing_bank_and_an_odd_size_are_named(folder, tmp_path):
     assert detail_bank.main(["--output", str(tmp_path), "--heads", "0"]) == 2
 
 
-@pytest.mark.parametrize(("kind", "most"), [("painted", 0.6), ("shaded", 0.9), ("covered", 0.8)])
+@pytest.mark.parametrize(("kind", "most"), [("painted", 0.6), ("shaded", 0.9), ("covered", 0.9)])
 def test_what_is_no_shape_changes_the_picture_and_nothing_else(folder, kind, most):
     config = DetailBankConfig(path=str(folder), batch=3)
     plain, changed = (
