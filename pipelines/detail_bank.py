@@ -27,6 +27,7 @@ from tfface.pipelines.occluders import occlude, smooth_noise, strands
 from tfface.pipelines.sampling import SamplingConfig, seeds, uniform
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.synthetic_detail import DetailWorld
+from tfface.pipelines.synthetic_skin import random_relief
 from tfface.rendering.shading import directional, specular
 
 FIRST = 1_000_000
@@ -71,7 +72,7 @@ _LAYOUT = (("r", "float32"), ("depth", "float32"), ("albedo", "float16"), ("mask
 """What a head's file holds, one array after the other."""
 
 
-def write_bank(model, folder: Path, heads: int, size: int = 400, first: int = FIRST) -> None:
+def write_bank(model, folder: Path, heads: int, size: int = 400, first: int = FIRST, severity: float = 1.0) -> None:
     """Renders heads `first`… into one file each, and notes their size in bank.json; goes on where it was stopped.
 
     Args:
@@ -80,12 +81,20 @@ def write_bank(model, folder: Path, heads: int, size: int = 400, first: int = FI
       heads: how many.
       size: width, px.
       first: number of the first head.
+      severity: of the oldest skin, see `synthetic_skin.random_grooves`; beyond 1 its folds are that much deeper.
     """
     world = DetailWorld(model)
+
+    def head(number):
+        drawn, rng = world.head(number, POSES), np.random.default_rng([number, 3])
+        if severity == 1.0:
+            return drawn
+        return dataclasses.replace(drawn, relief=random_relief(world.chart, rng.uniform(0.25, severity), rng))
+
     for number in track(range(first, first + heads), "heads"):
         path = folder / f"{number}.head"
         if not path.is_file():
-            write_files(folder, {path.name: pack(world.surface_sample(world.head(number, POSES), size))})
+            write_files(folder, {path.name: pack(world.surface_sample(head(number), size))})
     write_files(folder, {"bank.json": json.dumps({"size": size, "heads": heads}).encode()})
 
 
@@ -280,12 +289,16 @@ def main(arguments=None) -> int:
     parser.add_argument("--output", required=True, help="folder for the heads, about 1.2 MB each")
     parser.add_argument("--heads", type=int, default=600)
     parser.add_argument("--size", type=int, default=400)
+    parser.add_argument(
+        "--severity", type=float, default=1.0, help="of the oldest skin; beyond 1 folds are deeper (default: 1)"
+    )
     options = parser.parse_args(arguments)
-    if options.heads < 1 or options.size < 32:
-        print("tfface: expected at least one head of at least 32 px", file=sys.stderr)
+    if options.heads < 1 or options.size < 32 or not 0.25 <= options.severity <= 4.0:
+        print("tfface: expected at least one head of at least 32 px, and a severity of 0.25 to 4", file=sys.stderr)
         return 2
     try:
-        write_bank(MorphableModel.default(), Path(options.output), options.heads, options.size)
+        model, folder = MorphableModel.default(), Path(options.output)
+        write_bank(model, folder, options.heads, options.size, severity=options.severity)
     except (InputError, OSError) as error:
         print(f"tfface: {error}", file=sys.stderr)
         return 2

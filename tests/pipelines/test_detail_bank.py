@@ -15,15 +15,24 @@ SIZE = 96
 
 
 @pytest.fixture(scope="module")
-def folder(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bank")
+def make_bank(model, tmp_path_factory):
     world = DetailWorld(model, fine_px=SIZE)
-    detail_bank.DetailWorld, original = (lambda _: world), detail_bank.DetailWorld
-    try:
-        detail_bank.write_bank(model, folder, 3, SIZE)
-    finally:
-        detail_bank.DetailWorld = original
-    return folder
+
+    def make(heads, **how):
+        folder = tmp_path_factory.mktemp("bank")
+        detail_bank.DetailWorld, original = (lambda _: world), detail_bank.DetailWorld
+        try:
+            detail_bank.write_bank(model, folder, heads, SIZE, **how)
+        finally:
+            detail_bank.DetailWorld = original
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def folder(make_bank):
+    return make_bank(3)
 
 
 def test_batches_hold_what_training_needs_and_follow_the_seed(folder):
@@ -84,12 +93,27 @@ def test_pictures_are_lit_from_where_their_shading_says(folder):
     assert np.median(errors) < 0.25  # attached shadows and gloss are all that the first harmonics miss
 
 
+def test_older_skin_has_deeper_folds_and_is_the_same_head(folder, make_bank):
+    def heads(folder):
+        batch = next(detail_dataset(DetailBankConfig(path=str(folder), batch=1), SIZE).as_numpy_iterator())
+        return batch["r"], batch["depth"][0, ..., 0], batch["skin"][0, ..., 0] > 0
+
+    def roughness(severity):
+        r, depth, skin = heads(make_bank(1, severity=severity))
+        assert any(np.array_equal(r[0], known) for known in every)
+        return np.abs(np.diff(depth, n=2, axis=0))[skin[1:-1]].mean()
+
+    every = next(detail_dataset(DetailBankConfig(path=str(folder), batch=3), SIZE).as_numpy_iterator())["r"]
+    assert roughness(4.0) > 1.1 * roughness(0.25)
+
+
 def test_a_missing_bank_and_an_odd_size_are_named(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="detail_bank --output"):
         detail_dataset(DetailBankConfig(path=str(tmp_path)), 48)
     with pytest.raises(ValueError, match="expected a size that divides 96"):
         detail_dataset(DetailBankConfig(path=str(folder)), 50)
     assert detail_bank.main(["--output", str(tmp_path), "--heads", "0"]) == 2
+    assert detail_bank.main(["--output", str(tmp_path), "--heads", "1", "--severity", "9"]) == 2
 
 
 @pytest.mark.parametrize(("kind", "most"), [("painted", 0.6), ("shaded", 0.9), ("covered", 0.9)])
