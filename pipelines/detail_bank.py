@@ -27,7 +27,6 @@ from tfface.pipelines.occluders import occlude, smooth_noise, strands
 from tfface.pipelines.sampling import SamplingConfig, seeds, uniform
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.synthetic_detail import DetailWorld
-from tfface.pipelines.synthetic_skin import random_relief
 from tfface.rendering.shading import directional, specular
 
 FIRST = 1_000_000
@@ -81,20 +80,13 @@ def write_bank(model, folder: Path, heads: int, size: int = 400, first: int = FI
       heads: how many.
       size: width, px.
       first: number of the first head.
-      severity: of the oldest skin, see `synthetic_skin.random_grooves`; beyond 1 its folds are that much deeper.
+      severity: of the oldest skin, see `DetailWorld.head`.
     """
     world = DetailWorld(model)
-
-    def head(number):
-        drawn, rng = world.head(number, POSES), np.random.default_rng([number, 3])
-        if severity == 1.0:
-            return drawn
-        return dataclasses.replace(drawn, relief=random_relief(world.chart, rng.uniform(0.25, severity), rng))
-
     for number in track(range(first, first + heads), "heads"):
         path = folder / f"{number}.head"
         if not path.is_file():
-            write_files(folder, {path.name: pack(world.surface_sample(head(number), size))})
+            write_files(folder, {path.name: pack(world.surface_sample(world.head(number, POSES, severity), size))})
     write_files(folder, {"bank.json": json.dumps({"size": size, "heads": heads}).encode()})
 
 
@@ -210,7 +202,9 @@ class Photographer:
         return tf.exp(-ink * darkness * tf.cast(uniform(one_each, some) < self.config.painted, tf.float32))
 
     def _shadow(self, full, seed):
-        """What a shadow leaves of the light, `[B, full, full, 1]`: the face isn't all that stands in its way."""
+        """What a shadow leaves of the light, `[B, full, full, 1]` or 1: the face isn't all that stands in its way."""
+        if not self.config.shaded:
+            return 1.0
         where, width, dark, some = seeds(seed, 4)
         one_each = [self.config.batch, 1, 1, 1]
         region = smooth_noise(self.config.batch, full, 4, 4, where) - uniform(one_each, where + 1, 0.4, 0.7)
@@ -220,6 +214,8 @@ class Photographer:
 
     def _cover(self, image, seed):
         """Hair or blobs over some pictures `[B, full, full, 1]`: what hides the skin tells nothing of its shape."""
+        if not self.config.covered:
+            return image
         hair, blobs, some = seeds(seed, 3)
         draw = uniform([self.config.batch, 1, 1, 1], some)
         hidden = tf.where(draw < 0.7 * self.config.covered, strands(image, hair), occlude(image, blobs))

@@ -151,8 +151,14 @@ class DetailWorld:
         self._renderers = {}
         self._kept = (None, None)
 
-    def head(self, index: int, poses: SamplingConfig = POSES) -> Head:
-        """Held-out head number `index`: the same number draws the same head."""
+    def head(self, index: int, poses: SamplingConfig = POSES, severity: float = 1.0) -> Head:
+        """Held-out head number `index`: the same number draws the same head.
+
+        Args:
+          index: its number.
+          poses: what poses it may have.
+          severity: of the oldest skin, see `synthetic_skin.random_grooves`; beyond 1 its folds are that much deeper.
+        """
         rng = np.random.default_rng([SEED, index])
         r = sample_r(self.model, 1, tf.constant([SEED, index], tf.int64), poses)[0].numpy()
         weights = np.clip(rng.normal(size=self.albedo_basis.shape[1]), -1.5, 1.5)
@@ -160,7 +166,7 @@ class DetailWorld:
         return Head(
             r=r,
             albedo=albedo.astype(np.float32),
-            relief=random_relief(self.chart, rng.uniform(0.25, 1.0), rng),
+            relief=random_relief(self.chart, rng.uniform(0.25, severity), rng),
             marks=random_marks(self.chart, rng),
             light=random_light(rng),
             exposure=rng.uniform(0.12, 0.4),

@@ -117,7 +117,7 @@ def random_grooves(points: np.ndarray, severity: float, rng: np.random.Generator
 
     Args:
         points: `[68, 2]` landmarks on the chart in mm.
-        severity: 0…1, how many and how deep: 0 is none, 1 is old age.
+        severity: how many and how deep: 0 is none, 1 is old age; beyond 1 there are no more, but deeper ones.
         rng: where they run.
     """
     grooves = []
@@ -133,7 +133,7 @@ def random_grooves(points: np.ndarray, severity: float, rng: np.random.Generator
         )
 
     def count(low, high):
-        return int(round(rng.uniform(low, high) * (0.4 + 0.6 * severity)))
+        return int(round(rng.uniform(low, high) * (0.4 + 0.6 * min(severity, 1.0))))
 
     brow = points[17:27, 1].max()
     for row in range(count(3, 7)):
