@@ -18,6 +18,7 @@ import tensorflow as tf
 from rich.progress import track
 
 from tfface.errors import InputError
+from tfface.morphable import representation
 from tfface.morphable.model import MorphableModel
 from tfface.pipelines.assemble import load_coarse_run, save_coarse_run
 from tfface.pipelines.coarse_data import CoarseDataConfig, coarse_dataset
@@ -80,10 +81,10 @@ def collect(coarse, config: RefitConfig) -> dict[str, np.ndarray]:
 
     @tf.function
     def last_pass(image):
-        before = coarse.all_passes(image, passes=config.passes - 1)[:, -1] if config.passes > 1 else None
-        r = tf.zeros([config.batch, coarse.network.output.shape[-1]]) if before is None else before
-        feedback = tf.tile(coarse.first_feedback, [config.batch, 1, 1, 1]) if before is None else None
-        answer, *seen = look(coarse.seen(image, r, feedback), training=False)
+        r = tf.zeros([config.batch, representation.SIZE])
+        if config.passes > 1:
+            r = coarse.all_passes(image, passes=config.passes - 1)[:, -1]
+        answer, *seen = look(coarse.seen(image, r), training=False)
         return answer, (r + answer if coarse.config.residual else answer), tf.concat(seen, -1)
 
     count = -(-config.faces // config.batch)

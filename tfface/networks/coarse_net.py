@@ -194,9 +194,8 @@ def on_grid(r: tf.Tensor) -> tuple[tf.Tensor, Callable]:
 
     Two runtimes, and two batch sizes on one, differ in the last bits of r, and a pixel's centre that lies on the
     face's outline to within these bits is on the face for one and off it for the other. What is rendered is therefore
-    the same face, to the bit, wherever the network runs,
-    but where a number lies between two steps to within these bits. (Steps of a 64th are crossed less often, but cost
-    0.25 px then.)
+    the same face, to the bit, wherever the network runs, but where a number lies between two steps to within these
+    bits. (Steps of a 64th are crossed less often, but cost 0.25 px then.)
     """
     return tf.round(r * 1024.0) / 1024.0, lambda upstream: upstream
 
