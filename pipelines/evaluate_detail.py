@@ -83,7 +83,7 @@ class Refiner:
         """As `fine`, without the correction of the coarse shape; for a FineNet that `corrects`."""
         network = self.networks.fine
         image, depth, mask = (tf.constant(x[None, :, :, None], tf.float32) for x in (image, depth, mask))
-        added = network.detail(network.prepare(image, depth, mask), mask, training=False)
+        added = network.skin_detail(image, depth, mask, training=False)
         return (depth * mask + added).numpy()[0, ..., 0]
 
     def coarse(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

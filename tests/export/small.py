@@ -33,7 +33,7 @@ def networks(residual: bool = False):
     scale = np.where(np.arange(290) < 284, 0.03, 0.004)
     kernel.assign(random.normal(size=kernel.shape) * scale)
     built.fine.detail_layer.kernel.assign(random.normal(size=built.fine.detail_layer.kernel.shape) * 0.3)
-    relief = built.fine.shape_net.get_layer("relief").kernel
+    relief = built.fine.shape_net.get_layer("shape_answer").kernel
     relief.assign(random.normal(size=relief.shape) * 0.05)
     return built
 

@@ -116,3 +116,37 @@ def test_mixed_precision_keeps_depth_in_float32():
 def test_a_nonsense_width_is_refused():
     with pytest.raises(ValueError, match="expected width > 0, received 0"):
         FineNetConfig(width=0)
+
+
+def _gated(size=40, bias=None):
+    network = _disturbed(dataclasses.replace(SMALL, skin=(4, 6)))
+    if bias is not None:
+        network.skin_net.get_layer("skin_answer").bias.assign([bias])
+    return network, _inputs(size, size)
+
+
+def test_detail_is_added_to_skin_alone():
+    network, inputs = _gated()
+    plain = FineNet(SMALL)
+    plain.build()
+    for one, other in zip(plain.layers, network.layers, strict=False):
+        one.set_weights(other.get_weights())
+    added = plain(inputs) - inputs["depth"] * inputs["mask"]
+    assert np.abs(added).max() > 1e-3
+    for bias, share in ((20.0, 1.0), (-20.0, 0.0)):
+        network.skin_net.get_layer("skin_answer").bias.assign([bias])
+        found = network(inputs) - inputs["depth"] * inputs["mask"]
+        np.testing.assert_allclose(found, share * added, atol=1e-5)
+
+
+def test_skin_is_told_alike_at_any_resolution():
+    network, inputs = _gated(64)
+    kernel = network.skin_net.get_layer("skin_answer").kernel
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape) * 0.5)
+    large = {name: value.repeat(2, 1).repeat(2, 2) for name, value in inputs.items()}
+    large["depth"] *= 2
+    small, large = (
+        network.skin_logits(*fine_net.in_cells(**given, cells=fine_net.SKIN_CELLS)) for given in (inputs, large)
+    )
+    assert np.std(small) > 0.01
+    np.testing.assert_allclose(large, small, atol=1e-3)

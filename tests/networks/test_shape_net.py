@@ -26,35 +26,9 @@ def _trained(config=SMALL, seed=0):
     network = FineNet(config)
     network.build()
     rng = np.random.default_rng(seed)
-    for kernel, size in ((network.shape_net.get_layer("relief").kernel, 0.2), (network.detail_layer.kernel, 0.1)):
+    for kernel, size in ((network.shape_net.get_layer("shape_answer").kernel, 0.2), (network.detail_layer.kernel, 0.1)):
         kernel.assign(rng.normal(size=kernel.shape) * size)
     return network
-
-
-def test_cells_are_means_of_blocks():
-    values = np.random.default_rng(0).random((2, 128, 192, 3)).astype(np.float32)
-    cells = shape_net.to_cells(values).numpy()
-    # The longer side has 64 cells, so the shorter one fills two thirds of the grid.
-    blocks = values[:, :126].reshape(2, 42, 3, 64, 3, 3).mean((2, 4))
-    np.testing.assert_allclose(cells[:, :42], blocks, atol=1e-5)
-    assert np.all(cells[:, 43:] == 0)
-
-
-def test_cells_of_any_size_keep_the_mean():
-    for size in (50, 64, 91, 200):
-        values = np.random.default_rng(size).random((1, size, size, 1)).astype(np.float32)
-        np.testing.assert_allclose(tf.reduce_mean(shape_net.to_cells(values)), values.mean(), atol=1e-5)
-
-
-def test_the_spline_agrees_with_scipys():
-    from scipy.interpolate import BSpline
-
-    control = np.random.default_rng(1).random((1, 64, 64, 1)).astype(np.float32)
-    found = shape_net.from_cells(control, np.zeros((1, 200, 200, 1), np.float32)).numpy()[0, ..., 0]
-    place = (np.arange(8, 192) + 0.5) * 64 / 200 - 0.5  # away from the border, where rows are made to sum to 1
-    basis = np.stack([BSpline.basis_element(np.arange(i - 2, i + 3), extrapolate=False)(place) for i in range(64)], -1)
-    basis = np.nan_to_num(basis)
-    np.testing.assert_allclose(found[8:192, 8:192], basis @ control[0, ..., 0] @ basis.T, atol=1e-5)
 
 
 def test_planes_are_taken_out_and_nothing_else():

@@ -184,7 +184,7 @@ def test_a_correction_of_the_shape_is_told_from_detail(model, world):
 
     fine = FineNet(FineNetConfig(width=0.05, regressor=(4,), shape=(4,)))
     fine.build()
-    relief = fine.shape_net.get_layer("relief").kernel
+    relief = fine.shape_net.get_layer("shape_answer").kernel
     relief.assign(np.random.default_rng(0).normal(size=relief.shape) * 0.1)
     refiner = Refiner(networks(model, world, fine), world)
     picture = world.render(world.head(0), 48)

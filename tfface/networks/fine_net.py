@@ -8,7 +8,8 @@ import tensorflow as tf
 from tfface.geometry.depth import normals_from_slopes, slopes_from_depth
 from tfface.losses.lighting import estimate_lighting, shade
 from tfface.losses.local import local_mean
-from tfface.networks.shape_net import RELIEF_SCALE, build_shape_net, cell_px, from_cells, to_cells, without_plane
+from tfface.networks import shape_net
+from tfface.networks.cell_net import build_cell_net, cell_px, from_cells, to_cells
 
 # Mean colour of VGG-Face's training images (RGB, 0…255; `meta.normalization.averageImage` of vgg_face.mat).
 # The grey image is repeated to three channels, as the published first layer expects.
@@ -20,8 +21,16 @@ TRUNK_SCALE = 4.0
 CAMERA_GAMMA = 2.2
 """Exponent that turns grey values into light."""
 
+SKIN_CELLS = 128
+"""Width of the grid on which `skin` tells skin from the rest: a rim of glasses is two cells wide."""
+
+SKIN_BETWEEN = (0.2, 0.5)
+"""Probabilities of skin between which detail goes from nothing to all: deep folds of old people are told from hair with
+some doubt, hair from skin with little."""
+
 _BLOCKS = ((1, 2, 64), (2, 2, 128), (3, 3, 256))
 _PAD_TO = 4
+_WIDTHS = ("regressor", "shape", "skin")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +55,8 @@ class FineNetConfig:
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
         shape: channels of each level of `networks.shape_net`, which corrects the coarse surface over centimetres before
             detail is added; () is the paper, which has no such network, and what ships.
+        skin: channels of each level of a whole-face network that tells bare skin from hair, beard, glasses and whatever
+            else is before the face; detail is multiplied by its answer. () is the paper, which has no such network.
         detail_scale: px per unit of the last convolution.
     """
 
@@ -56,13 +67,14 @@ class FineNetConfig:
     light: float = 0.0
     smooth_upsampling: bool = False
     shape: tuple[int, ...] = ()
+    skin: tuple[int, ...] = ()
     detail_scale: float = 1.0
 
     def __post_init__(self):
         if self.width <= 0:
             raise ValueError(f"expected width > 0, received {self.width}")
-        object.__setattr__(self, "regressor", tuple(self.regressor))
-        object.__setattr__(self, "shape", tuple(self.shape))
+        for name in _WIDTHS:
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def channels(self) -> tuple[int, ...]:
         """Channels of the three blocks."""
@@ -83,6 +95,7 @@ def release() -> FineNetConfig:
         standardise=True,
         light=6.0,
         smooth_upsampling=True,
+        skin=(8, 16, 24, 32, 48),
     )
 
 
@@ -158,7 +171,11 @@ class FineNet(keras.Model):
         self.detail_layer = keras.layers.Conv2D(
             1, 1, kernel_initializer="zeros", use_bias=False, name="detail", dtype="float32"
         )
-        self.shape_net = build_shape_net(self.config.shape, 2 + self._trunk_channels) if self.config.shape else None
+        seen = 2 + self._trunk_channels
+        shape, skin = self.config.shape, self.config.skin
+        self.shape_net = build_cell_net("shape", shape, seen, shape_net.CELLS) if shape else None
+        # It starts by taking all for skin, nearly.
+        self.skin_net = build_cell_net("skin", skin, seen, SKIN_CELLS, bias=3.0) if skin else None
 
     def _up_convolution(self, block, index, filters):
         layer = keras.layers.Conv2DTranspose(
@@ -292,29 +309,43 @@ class FineNet(keras.Model):
         """
         if self.shape_net is None:
             return depth
-        step = cell_px(image)
-        small, below, cover = tf.split(to_cells(tf.concat([image, depth * mask, mask], -1)), 3, -1)
-        inside = tf.cast(cover > 0.5, tf.float32)
-        below = below / tf.maximum(cover, 1e-3) / step * inside
+        cells = shape_net.CELLS
+        small, below, inside = in_cells(image, depth, mask, cells)
         relief = self.relief(small, below, inside, training=training)
         if detailed is not None:
-            relief *= _kept(to_cells((1.0 - detailed) * mask) / tf.maximum(cover, 1e-3), inside)
+            cover = tf.maximum(to_cells(mask, cells), 1e-3)
+            relief *= _kept(to_cells((1.0 - detailed) * mask, cells) / cover, inside)
         # The spline reaches a cell or two beyond the face, where the network was taught nothing.
-        return depth + from_cells(relief, image) * step * mask
+        return depth + from_cells(relief, image) * cell_px(image, cells) * mask
 
     def relief(self, image, depth, mask, training=None):
         """What `shape` adds, [B, 64, 64, 1] in cells, from the same on its own grid, [B, 64, 64, 1] each."""
         relief = self.shape_net(self.prepare(image, depth, mask), training=training)
         area = tf.maximum(tf.reduce_sum(mask, [1, 2, 3], keepdims=True), 1.0)
-        return without_plane(relief * RELIEF_SCALE * tf.sqrt(area), mask)
+        return shape_net.without_plane(relief * shape_net.RELIEF_SCALE * tf.sqrt(area), mask)
+
+    def skin(self, image, depth, mask, training=None):
+        """By how much detail counts as skin's, 0…1, [B, H, W, 1] of whole faces [B, H, W, 1]; needs `skin`."""
+        logits = self.skin_logits(*in_cells(image, depth, mask, SKIN_CELLS), training=training)
+        none, all_of_it = SKIN_BETWEEN
+        return from_cells(tf.clip_by_value((tf.sigmoid(logits) - none) / (all_of_it - none), 0.0, 1.0), image)
+
+    def skin_logits(self, image, depth, mask, training=None):
+        """What `skin` tells on its own grid, [B, 128, 128, 1] from [B, 128, 128, 1] each; above 0 for skin."""
+        return self.skin_net(self.prepare(image, depth, mask), training=training)
 
     def added(self, image, depth, mask, detailed=None, training=None):
         """What is added to the coarse depth, ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
         corrected = self.corrected(image, depth, mask, detailed, training=training)
-        detail = self.detail(self.prepare(image, corrected, mask), mask, training=training)
+        detail = self.skin_detail(image, corrected, mask, training=training)
         if detailed is not None:
             detail = detail * detailed
         return detail if corrected is depth else corrected - depth + detail
+
+    def skin_detail(self, image, depth, mask, training=None):
+        """The detail in px of whole faces where there is skin, on a depth that needs no `shape`; [B, H, W, 1]."""
+        detail = self.detail(self.prepare(image, depth, mask), mask, training=training)
+        return detail if self.skin_net is None else detail * self.skin(image, depth, mask, training=training)
 
     def call(self, inputs, training=None):
         image, depth, mask = (tf.cast(inputs[name], "float32") for name in ("image", "depth", "mask"))
@@ -325,7 +356,7 @@ class FineNet(keras.Model):
 
     def get_config(self):
         config = dataclasses.asdict(self.config)
-        config |= {name: list(config[name]) for name in ("regressor", "shape")}
+        config |= {name: list(config[name]) for name in _WIDTHS}
         return {
             "config": config,
             "name": self.name,
@@ -338,6 +369,13 @@ class FineNet(keras.Model):
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
         return cls(**config)
+
+
+def in_cells(image, depth, mask, cells):
+    """Image, depth (in cells) and 0/1 mask [B, cells, cells, 1] of whole faces [B, H, W, 1]."""
+    small, below, cover = tf.split(to_cells(tf.concat([image, depth * mask, mask], -1), cells), 3, -1)
+    inside = tf.cast(cover > 0.5, tf.float32)
+    return small, below / tf.maximum(cover, 1e-3) / cell_px(image, cells) * inside, inside
 
 
 def _kept(bare, inside):

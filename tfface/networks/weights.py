@@ -14,7 +14,7 @@ from tfface.output import write_files
 def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes all variables of `model` as float16 into one .npz, whole or not at all."""
     path = Path(path)
-    arrays = {_key(variable): np.asarray(variable).astype(np.float16) for variable in model.variables}
+    arrays = {key(variable): np.asarray(variable).astype(np.float16) for variable in model.variables}
     if len(arrays) != len(model.variables):
         raise ValueError("expected every variable of the model to have a path of its own; give its layers names")
     overflowing = [key for key, value in arrays.items() if not np.isfinite(value).all()]
@@ -45,7 +45,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike, strict: bool = Tru
             arrays = {key: file[key] for key in file.files}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         raise ValueError(f"expected {path} to be an .npz of weights, received something else ({error})") from error
-    wanted = {_key(variable): tuple(variable.shape) for variable in model.variables}
+    wanted = {key(variable): tuple(variable.shape) for variable in model.variables}
     received = {key: value.shape for key, value in arrays.items()}
     fitting = {key for key, shape in wanted.items() if received.get(key) == shape}
     if wanted != received if strict else not fitting:
@@ -56,11 +56,12 @@ def load_weights(model: keras.Model, path: str | os.PathLike, strict: bool = Tru
             "build the model with the configuration that the weights were trained with"
         )
     for variable in model.variables:
-        if _key(variable) in fitting:
-            variable.assign(arrays[_key(variable)].astype(np.float32))
+        if key(variable) in fitting:
+            variable.assign(arrays[key(variable)].astype(np.float32))
     return sorted(wanted.keys() - fitting)
 
 
-def _key(variable) -> str:
+def key(variable) -> str:
+    """A variable's name in such a file."""
     # Keras prefixes paths with the model's own name, which may differ between training and loading.
     return variable.path.split("/", 1)[-1] if variable.path.count("/") > 1 else variable.path
