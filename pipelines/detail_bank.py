@@ -177,7 +177,7 @@ class Photographer:
             "mask": tf.cast(_shrink(mask, times) > 0.999, tf.float32),
             "skin": tf.cast(_shrink(skin, times) > 0.999, tf.float32),
             "r": head["r"],
-            "coarse_r": self._misfit(head["r"], fit),
+            "coarse_r": misfit(self.config, head["r"], fit),
         }
         noise, how_much, _ = seeds(camera, 3)
         sigma = tf.random.stateless_uniform([self.config.batch, 1, 1, 1], how_much, 0.0, 0.015)
@@ -258,20 +258,20 @@ class Photographer:
         picture = share * soft + (1.0 - share) * picture
         return tf.pow(tf.clip_by_value(picture, 1e-4, 1.0), 1.0 / 2.2)
 
-    def _misfit(self, r, seed):
-        """r `[B, 290]` of a coarse face that is somewhat wrong, as CoarseNet's answers are."""
-        draw, choose = seeds(seed, 2)
-        config = self.config
-        spread = np.concatenate(
-            [
-                np.full(representation.IDENTITY_SIZE, config.identity_off),
-                np.full(representation.EXPRESSION_SIZE, config.expression_off),
-                np.full(3, np.radians(config.angle_off)),
-                np.full(3, config.place_off),
-            ]
-        ).astype(np.float32)
-        off = tf.random.stateless_normal(tf.shape(r), draw) * spread
-        return r + tf.where(tf.random.stateless_uniform([config.batch, 1], choose) < config.exact, 0.0, off)
+
+def misfit(config: DetailBankConfig, r: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """r `[B, 290]` of coarse faces that are somewhat wrong, as CoarseNet's answers are; of a seed `[2]`."""
+    draw, choose = seeds(seed, 2)
+    spread = np.concatenate(
+        [
+            np.full(representation.IDENTITY_SIZE, config.identity_off),
+            np.full(representation.EXPRESSION_SIZE, config.expression_off),
+            np.full(3, np.radians(config.angle_off)),
+            np.full(3, config.place_off),
+        ]
+    ).astype(np.float32)
+    off = tf.random.stateless_normal(tf.shape(r), draw) * spread
+    return r + tf.where(uniform([tf.shape(r)[0], 1], choose) < config.exact, 0.0, off)
 
 
 def _shrink(values: tf.Tensor, times: int) -> tf.Tensor:

@@ -11,11 +11,11 @@ from tfface.losses import shading
 from tfface.morphable.mirror import Mirror
 from tfface.networks import fine_net
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
-from tfface.networks.weights import load_weights
 from tfface.pipelines import fitted_photos
 from tfface.pipelines.assemble import load_coarse_run, save_coarse_run, save_fine_run
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
 from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
+from tfface.pipelines.fine_parts import PARTS, load_fine
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
 from tfface.pipelines.precision import policy
 from tfface.pipelines.runs import finished_epochs, write_config
@@ -110,10 +110,11 @@ def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -
     network = fine_net.FineNet(config.network, dtype=policy(config.precision))
     network.build()
     if config.initial:
-        load_weights(network, config.initial)
-    if network.shape_net is not None:
-        # Learnt where the truth is known, in `train_shape`.
-        network.shape_net.trainable = False
+        load_fine(network, config.initial)
+    # Learnt where the truth is known, in `train_shape` and `train_skin`.
+    for part in (getattr(network, name) for name in PARTS):
+        if part is not None:
+            part.trainable = False
     if coarse_net is not None:
         coarse_net.freeze_points_to_face()
     model = EndToEnd(face_model, network, coarse_net, original, config.model, seed=config.seed)

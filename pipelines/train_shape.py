@@ -6,7 +6,6 @@ mostly the mean, with a small part of the truth.
 """
 
 import dataclasses
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,12 +14,11 @@ import tensorflow as tf
 from tfface.losses.detail import detail_criterion
 from tfface.morphable import representation
 from tfface.networks import fine_net
-from tfface.networks.shape_net import CELLS, to_cells
-from tfface.networks.weights import load_weights, save_weights
-from tfface.pipelines.assemble import save_fine_run
+from tfface.networks.cell_net import to_cells
+from tfface.networks.shape_net import CELLS
 from tfface.pipelines.coarse_answers import read_answers
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
-from tfface.pipelines.runs import averaged, finished_epochs, verbosity, write_config
+from tfface.pipelines.fine_parts import compile_part, fit_part, start_part
 from tfface.pipelines.sampling import seeds, uniform
 from tfface.rendering.coarse_surface import CoarseSurface
 
@@ -144,7 +142,7 @@ def shape_dataset(model, config: TrainShapeConfig, start: int = 0) -> tf.data.Da
         coarse = render(estimate(index + start, face["r"]))
         true = render(face["r"])
         return {
-            "image": to_cells(face["image"]),
+            "image": to_cells(face["image"], CELLS),
             "depth": coarse.depth,
             "mask": coarse.mask,
             "detailed": coarse.detailed * true.detailed,
@@ -180,9 +178,6 @@ class ShapeTrainer(keras.Model):
     def __init__(self, fine, bending: float = 0.1, elsewhere: float = 0.1, **kwargs):
         super().__init__(**kwargs)
         self.fine, self.bending, self.elsewhere = fine, bending, elsewhere
-        # Keras, too, is to average and keep only what is trained here.
-        for layer in fine.layers:
-            layer.trainable = layer is fine.shape_net
         self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "closer", "curvature")}
         self.built = True
 
@@ -211,39 +206,10 @@ class ShapeTrainer(keras.Model):
         return {name: mean.result() for name, mean in self._means.items()}
 
 
-class SaveFineNet(keras.callbacks.Callback):
-    """Writes the network with its averaged weights, complete and loadable, after every epoch."""
-
-    def __init__(self, fine, folder):
-        super().__init__()
-        self.fine, self.folder = fine, Path(folder)
-
-    def on_epoch_end(self, epoch, logs=None):
-        with averaged(self.model.optimizer, self.fine.shape_net.trainable_variables):
-            save_fine_run(self.fine, self.folder)
-            save_weights(self.fine, self.folder / "fine.npz")
-
-
 def build_trainer(config: TrainShapeConfig) -> ShapeTrainer:
-    """The compiled trainer of a run, at its initial weights.
-
-    Raises:
-        ValueError: the network has no `shape`.
-    """
-    if not config.network.shape:
-        raise ValueError("expected a FineNet with `shape` widths, such as (32, 48, 64, 96), received one without")
-    keras.utils.set_random_seed(config.seed)
-    fine = fine_net.FineNet(config.network)
-    fine.build()
-    if config.initial:
-        load_weights(fine, config.initial, strict=False)
-    trainer = ShapeTrainer(fine, config.bending, config.elsewhere)
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=0.02)
-    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=1.0, use_ema=True, ema_momentum=config.average)
-    trainer.compile(optimizer, jit_compile=False)
-    # The optimizer needs its variables before a backup can be restored into it.
-    optimizer.build(fine.shape_net.trainable_variables)
-    return trainer
+    """The compiled trainer of a run, at its initial weights; errors as `fine_parts.start_part` has them."""
+    fine = start_part(config, "shape_net")
+    return compile_part(ShapeTrainer(fine, config.bending, config.elsewhere), fine.shape_net, config)
 
 
 def train_shape(model, config: TrainShapeConfig):
@@ -255,21 +221,8 @@ def train_shape(model, config: TrainShapeConfig):
 
     Raises:
         FileNotFoundError: there are no initial weights.
-        ValueError: the network has no `shape`.
+        ValueError: they are of another FineNet, or the network has no `shape`.
     """
     trainer = build_trainer(config)
-    output = write_config(config)
-    done = finished_epochs(output / "backup")
-    trainer.fit(
-        shape_dataset(model, config, start=done * config.epoch_steps),
-        epochs=-(-config.steps // config.epoch_steps),
-        steps_per_epoch=config.epoch_steps,
-        verbose=verbosity(),
-        callbacks=[
-            keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
-            keras.callbacks.CSVLogger(str(output / "history.csv"), append=True),
-            SaveFineNet(trainer.fine, output),
-            keras.callbacks.TerminateOnNaN(),
-        ],
-    )
+    fit_part(trainer, trainer.fine.shape_net, config, lambda start: shape_dataset(model, config, start))
     return trainer.fine

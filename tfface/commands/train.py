@@ -1,5 +1,6 @@
-"""Trains CoarseNet (`train coarse`), then FineNet, alone or with it (`train end-to-end`), and, if wanted, what corrects
-the coarse shape before detail is added (`train shape`); `train assemble` joins them.
+"""Trains CoarseNet (`train coarse`), then FineNet, alone or with it (`train end-to-end`), what tells where detail
+belongs (`train skin`) and, if wanted, what corrects the coarse shape before (`train shape`). `train assemble` joins
+them.
 
 The same command goes on where an interrupted run stopped. docs/training.md tells which data to bring.
 """
@@ -9,6 +10,7 @@ import dataclasses
 
 from tfface.errors import InputError
 
+_PARTS = ("shape", "skin")
 HELP = "train the networks, or go on with a run"
 
 
@@ -18,10 +20,14 @@ def configure(parser: argparse.ArgumentParser):
     for name, text in (
         ("coarse", "CoarseNet, on synthetic faces and, if there are some, fitted photographs (§3)"),
         ("shape", "the part of FineNet that corrects the coarse shape, on synthetic faces; not in the paper"),
+        (
+            "skin",
+            "the part of FineNet that tells skin from hair or glasses, on photographs; not in the paper",
+        ),
         ("end-to-end", "FineNet on fitted photographs, joined to CoarseNet if that is named (§4)"),
     ):
         stage = stages.add_parser(name, help=text, description=text)
-        presets = ("release",) if name == "shape" else ("paper", "release")
+        presets = ("release",) if name in _PARTS else ("paper", "release")
         stage.add_argument("--preset", choices=presets, default="release", help="the recipe to start from")
         stage.add_argument("--show", action="store_true", help="print the recipe and stop")
         stage.add_argument(
@@ -33,7 +39,11 @@ def configure(parser: argparse.ArgumentParser):
             help="change a field of the recipe, e.g. --set steps=1000; --show lists the fields",
         )
         stage.add_argument("--output", metavar="DIR", help="folder of the run: checkpoints, logs, weights")
-        if name == "shape":
+        if name in ("skin", "end-to-end"):
+            stage.add_argument("--heads", metavar="DIR", help="heads of `python -m tfface.pipelines.detail_bank`")
+        if name == "skin":
+            stage.add_argument("--labels", metavar="FILE", help="of `python -m tfface.pipelines.skin_labels`")
+        if name in _PARTS:
             continue
         stage.add_argument(
             "--photos", metavar="DIR", help="photographs with landmarks, laid out as docs/training.md says"
@@ -41,7 +51,6 @@ def configure(parser: argparse.ArgumentParser):
         stage.add_argument("--fits", metavar="FILE", help="their fits, from `python -m tfface.pipelines.fit_photos`")
         if name == "end-to-end":
             stage.add_argument("--coarse", metavar="DIR", help="folder of a run of `train coarse` to train on")
-            stage.add_argument("--heads", metavar="DIR", help="heads of `python -m tfface.pipelines.detail_bank`")
     text = "one model folder for `tfface reconstruct --model` from the folders of two runs"
     together = stages.add_parser("assemble", help=text, description=text)
     together.add_argument("--coarse", required=True, metavar="DIR", help="folder of a run of `train coarse`")
@@ -63,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import_tensorflow()
     try:
-        stages = {"coarse": _coarse, "shape": _shape, "end-to-end": _end_to_end, "assemble": _assemble}
+        stages = {"coarse": _coarse, "shape": _shape, "skin": _skin, "end-to-end": _end_to_end, "assemble": _assemble}
         return stages[arguments.stage](arguments)
     except (FileNotFoundError, ValueError) as error:
         raise InputError(str(error)) from error
@@ -91,8 +100,33 @@ def _shape(arguments) -> int:
     if arguments.show:
         return _show(config)
     train_shape(MorphableModel.default(), config)
+    return _trained(config)
+
+
+def _skin(arguments) -> int:
+    from tfface.morphable.model import MorphableModel
+    from tfface.pipelines.train_skin import PRESETS, train_skin
+
+    config = _with_heads(PRESETS[arguments.preset], arguments)
+    if arguments.labels:
+        config = dataclasses.replace(config, labels=arguments.labels)
+    config = _asked(config, arguments)
+    if arguments.show:
+        return _show(config)
+    train_skin(MorphableModel.default(), config)
+    return _trained(config)
+
+
+def _trained(config) -> int:
     print(f"FineNet: {config.output} (`tfface train assemble --fine {config.output} …` makes a model of it)")
     return 0
+
+
+def _with_heads(config, arguments):
+    """The recipe with --heads."""
+    if not arguments.heads:
+        return config
+    return dataclasses.replace(config, heads=dataclasses.replace(config.heads, path=arguments.heads))
 
 
 def _end_to_end(arguments) -> int:
@@ -101,8 +135,7 @@ def _end_to_end(arguments) -> int:
     config = PRESETS[arguments.preset]()
     data = {name: getattr(arguments, name) for name in ("photos", "fits") if getattr(arguments, name)}
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
-    if arguments.heads:
-        config = dataclasses.replace(config, heads=dataclasses.replace(config.heads, path=arguments.heads))
+    config = _with_heads(config, arguments)
     if arguments.coarse:
         config = dataclasses.replace(config, coarse=arguments.coarse)
     config = _asked(config, arguments)
