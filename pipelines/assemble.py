@@ -14,7 +14,9 @@ from tfface.networks.weights import load_weights, save_weights
 from tfface.output import write_files
 
 
-def assemble(coarse_run, fine_run, output, description: dict | None = None, blend=None) -> Pretrained:
+def assemble(
+    coarse_run, fine_run, output, description: dict | None = None, blend=None, detail_scale: float | None = None
+) -> Pretrained:
     """Writes `config.json`, `coarse.npz` and `fine.npz` from the folders of two runs.
 
     Args:
@@ -25,6 +27,7 @@ def assemble(coarse_run, fine_run, output, description: dict | None = None, blen
       blend: folder of another run that began or ended with the first one's CoarseNet; the mean of both runs' weights
         is taken, which keeps most of what each is good at (Wortsman et al., "Robust fine-tuning of zero-shot models",
         2022).
+      detail_scale: FineNet's own if None; more makes its detail stronger. See `FineNetConfig`.
 
     Raises:
       FileNotFoundError: a run hasn't written its weights yet.
@@ -43,7 +46,13 @@ def assemble(coarse_run, fine_run, output, description: dict | None = None, blen
             raise ValueError(f"expected CoarseNets of one architecture in {coarse_run} and {blend}, received two")
         pairs = zip(coarse.get_weights(), other.get_weights(), strict=True)
         coarse.set_weights([(one + two) / 2 for one, two in pairs])
-    networks = Pretrained(face_model, coarse, keras.saving.load_model(fine_run / "fine_net.keras"))
+    fine = keras.saving.load_model(fine_run / "fine_net.keras")
+    if detail_scale is not None:
+        weights = fine.get_weights()
+        fine = FineNet(dataclasses.replace(fine.config, detail_scale=detail_scale))
+        fine.build()
+        fine.set_weights(weights)
+    networks = Pretrained(face_model, coarse, fine)
     save_pretrained(networks, output, description)
     return networks
 

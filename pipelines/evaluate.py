@@ -7,11 +7,12 @@ from pathlib import Path
 
 from tfface.output import write_files
 
-PROTOCOLS = ("synthetic", "landmarks", "depth", "normals", "detail")
+PROTOCOLS = ("synthetic", "landmarks", "depth", "normals", "detail", "shading")
 NEED_PHOTOS = {
     "landmarks": "photographs with landmarks",
     "depth": "photographs with depth maps and masks",
     "normals": "photographs with normal maps and masks",
+    "shading": "photographs with landmarks",
 }
 
 _FILE_WIDTH = 160
@@ -25,11 +26,12 @@ class EvaluateConfig:
     Attributes:
       protocol: one of `PROTOCOLS`.
       model: folder of trained weights; None for the shipped ones.
-      photos: folder of photographs, for "landmarks", "depth" and "normals"; "detail" takes it if given.
+      photos: folder of photographs, for "landmarks", "depth", "normals" and "shading"; "detail" takes it if given.
       crop: how crops are cut: "landmarks" or "mtcnn" for "landmarks", "mtcnn" or "mask" for "depth" and "normals";
         None for the protocol's own.
       axes: what positive x, y and z of given normals mean, for "normals"; see `evaluate_normals`.
-      sizes: widths of the crops in px, for "detail"; () for the protocol's own.
+      sizes: widths of the crops in px, for "detail" and "shading"; () for the protocol's own.
+      amounts: what detail is multiplied by, for "shading"; () for 1.
       groups: file of groups of the photographs, for "landmarks"; see `evaluate_landmarks.read_groups`.
       fits: file of `pipelines.fit_photos` to measure features against, for "landmarks".
       faces: number of faces; 0 for the protocol's own.
@@ -42,6 +44,7 @@ class EvaluateConfig:
     crop: str | None = None
     axes: str = "right,up,near"
     sizes: tuple[int, ...] = ()
+    amounts: tuple[float, ...] = ()
     groups: str | None = None
     fits: str | None = None
     faces: int = 0
@@ -117,12 +120,20 @@ def _detail(networks, config):
     return protocol.run(networks, protocol.DetailEvaluationConfig(**settings))
 
 
+def _shading(networks, config):
+    from tfface.pipelines import evaluate_shading as protocol
+
+    settings = _given(sizes=config.sizes, amounts=config.amounts, limit=config.faces)
+    return protocol.run(networks, protocol.ShadingEvaluationConfig(config.photos, **settings))
+
+
 _MEASURE = {
     "synthetic": _synthetic,
     "landmarks": _landmarks,
     "depth": _depth,
     "normals": _normals,
     "detail": _detail,
+    "shading": _shading,
 }
 
 

@@ -15,8 +15,9 @@ PROTOCOL = (
     "albedo × shading − picture over the skin. “release” is the criterion of `tfface train end-to-end` (light "
     "linear, gain matched within 6 px, relative to local brightness, clear outliers excluded); “paper” is eq. 8 as "
     "printed, grey values 0…255. “lower”: by how much fine's residual is below coarse's, per photograph: mean, median "
-    "and the share of photographs on which it is lower by 40 % or more."
+    "and the share of photographs on which it is lower by 40 % or more.{amounts}"
 )
+AMOUNTS = " Rows “detail × …”: fine's detail made that much stronger or weaker."
 CRITERIA = {"release": shading.release, "paper": shading.paper}
 ENOUGH = 0.4
 
@@ -29,11 +30,14 @@ class ShadingEvaluationConfig:
         photos: folder as `pipelines.landmark_photos` or `pipelines.aflw2000` reads it.
         sizes: widths of the crops in px.
         limit: use only so many; 0 for all.
+        amounts: what FineNet's detail is multiplied by, each in rows of its own: a network that is unsure of what it
+            sees adds less than there is.
     """
 
     photos: str
     sizes: tuple[int, ...] = (200, 400)
     limit: int = 0
+    amounts: tuple[float, ...] = (1.0,)
 
 
 def run(networks, config: ShadingEvaluationConfig) -> dict:
@@ -66,12 +70,16 @@ def run(networks, config: ShadingEvaluationConfig) -> dict:
             rgb = evaluate_landmarks.read_rgb(photos.path(row))
             image = evaluate_landmarks.grey_crop(rgb, squares[row], size)
             bounds = getattr(photos, "valid", np.tile([0, 0, *rgb.shape[1::-1]], (len(r), 1)))[row]
-            found = crop_residuals(networks, image, r[row], inside(bounds, squares[row], size))
-            for name, pair in found.items():
-                residuals[name].append(pair)
-        rows += [_row(f"{size} px, {name}", np.array(pairs)) for name, pairs in residuals.items()]
-    sizes = ", ".join(map(str, config.sizes))
-    protocol = PROTOCOL.format(faces=len(r), folder=config.photos, sizes=sizes)
+            found = crop_residuals(networks, image, r[row], inside(bounds, squares[row], size), config.amounts)
+            for name, values in found.items():
+                residuals[name].append(values)
+        for name, values in residuals.items():
+            table = np.array(values)
+            for column, amount in enumerate(config.amounts, start=1):
+                more = "" if amount == 1.0 else f", detail × {amount:g}"
+                rows.append(_row(f"{size} px, {name}{more}", table[:, [0, column]]))
+    sizes, amounts = ", ".join(map(str, config.sizes)), AMOUNTS if config.amounts != (1.0,) else ""
+    protocol = PROTOCOL.format(faces=len(r), folder=config.photos, sizes=sizes, amounts=amounts)
     return {"protocol": protocol, "faces": len(r), "rows": rows}
 
 
@@ -83,14 +91,17 @@ def inside(bounds: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
     return (rows[:, None] & columns[None]).astype(np.float32)
 
 
-def crop_residuals(networks, image: np.ndarray, r: np.ndarray, valid: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Residual of the coarse and of the fine depth of one crop, by criterion.
+def crop_residuals(
+    networks, image: np.ndarray, r: np.ndarray, valid: np.ndarray, amounts: tuple[float, ...] = (1.0,)
+) -> dict[str, tuple[float, ...]]:
+    """Residual of the coarse depth of one crop, and of those with so much of FineNet's detail, by criterion.
 
     Args:
         networks: has `face_model` and `fine`.
         image: `[S, S, 1]` grey in 0…1.
         r: `[290]`.
         valid: `[S, S]`, 1 where the crop shows the photograph.
+        amounts: what the detail is multiplied by.
     """
     picture, size = tf.constant(image[None]), len(image)
     found, refined = {}, None
@@ -102,7 +113,8 @@ def crop_residuals(networks, image: np.ndarray, r: np.ndarray, valid: np.ndarray
             inputs = {"image": picture, "depth": depth, "mask": mask, "detailed": surface.detailed}
             refined = networks.fine(inputs, training=False)
         explanation = model.explain(picture, surface, tf.constant(valid[None, :, :, None]))
-        found[name] = tuple(_rms(criterion(), z, mask, explanation) for z in (depth, refined))
+        surfaces = (depth, *(depth + amount * (refined - depth) for amount in amounts))
+        found[name] = tuple(_rms(criterion(), z, mask, explanation) for z in surfaces)
     return found
 
 

@@ -129,6 +129,10 @@ def test_photographs_of_a_wrinkled_head_are_explained_by_its_depth(model, world)
         found = evaluate_shading.crop_residuals(networks(model, world, fine), picture.image[..., None], world.r, valid)
         before, after = found["release"]
         assert before > 0.0 and set(found) == {"release", "paper"}
+        again = evaluate_shading.crop_residuals(
+            networks(model, world, fine), picture.image[..., None], world.r, valid, (0.0, 0.5, 1.0)
+        )["release"]
+        assert again[0] == again[1] == before and again[3] == after and after <= again[2] <= before
         assert after == pytest.approx(before) if fine is nothing else after < before
 
 
@@ -159,8 +163,12 @@ def test_shading_of_a_folder(model, world, tmp_path):
 
     nets = networks(model, world, nothing)
     nets.coarse = Two(world)
-    report = evaluate_shading.run(nets, evaluate_shading.ShadingEvaluationConfig(str(tmp_path), sizes=(48,)))
-    release, paper = report["rows"]
+    config = evaluate.EvaluateConfig("shading", photos=str(tmp_path), sizes=(48,), amounts=(1.0, 1.5))
+    report = evaluate.run(config, nets)
+    names = [row["name"] for row in report["rows"]]
+    assert names == ["48 px, release", "48 px, release, detail × 1.5", "48 px, paper", "48 px, paper, detail × 1.5"]
+    assert "Rows “detail × …”" in report["protocol"]
+    release, _, paper, _ = report["rows"]
     assert report["faces"] == 2 and release["faces"] == paper["faces"] == 1
     assert release["lower_mean_percent"] == pytest.approx(0.0) and release["lower_by_40_percent_of_faces"] == 0.0
 

@@ -1,14 +1,14 @@
 """Measures a trained model. `synthetic`: depth, vertices and pose on held-out renders, pass by pass. `landmarks`: the
 normalised mean error of 68 landmarks and the head pose on photographs (also in AFLW2000-3D's format). `depth` and
-`normals`: photographs with measured shape. `detail`: renders with true wrinkles, painted marks, and the shading of
-photographs. docs/evaluation.md has every protocol in words."""
+`normals`: photographs with measured shape. `detail`: renders with true wrinkles, and painted marks. `shading`: what of
+photographs light explains. docs/evaluation.md has every protocol in words."""
 
 import argparse
 
 from tfface.errors import InputError
 
 HELP = "measure a trained model: depth, pose, landmarks, normals and detail"
-PROTOCOLS = ("synthetic", "landmarks", "depth", "normals", "detail")
+PROTOCOLS = ("synthetic", "landmarks", "depth", "normals", "detail", "shading")
 
 
 def configure(parser: argparse.ArgumentParser):
@@ -30,7 +30,12 @@ def configure(parser: argparse.ArgumentParser):
         metavar="X,Y,Z",
         help="where positive x, y, z of given normals point: right|left,up|down,near|far (default: %(default)s)",
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=[], metavar="PX", help="widths of crops for `detail`")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[], metavar="PX", help="widths of crops for `detail` and `shading`"
+    )
+    parser.add_argument(
+        "--amounts", type=float, nargs="+", default=[], metavar="X", help="factors on the detail for `shading`"
+    )
     parser.add_argument(
         "--groups", metavar="FILE", help="groups of the photographs to tell apart for `landmarks`: `name: photograph …`"
     )
@@ -51,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.faces < 0:
         raise InputError(f"expected --faces of at least 1, or 0 for the protocol's own, received {arguments.faces}")
     names = ("protocol", "model", "photos", "crop", "axes", "groups", "fits", "faces", "json")
-    config = evaluate.EvaluateConfig(sizes=tuple(arguments.sizes), **{name: getattr(arguments, name) for name in names})
+    lists = {name: tuple(getattr(arguments, name)) for name in ("sizes", "amounts")}
+    config = evaluate.EvaluateConfig(**lists, **{name: getattr(arguments, name) for name in names})
     try:
         report = evaluate.run(config)
     except (FileNotFoundError, ValueError) as error:

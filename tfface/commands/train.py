@@ -58,6 +58,9 @@ def configure(parser: argparse.ArgumentParser):
     together.add_argument("--fine", required=True, metavar="DIR", help="folder of a run of `train end-to-end`")
     together.add_argument("--output", required=True, metavar="DIR", help="folder for the model")
     together.add_argument(
+        "--detail-scale", type=float, metavar="X", help="factor on FineNet's detail (default: the run's own)"
+    )
+    together.add_argument(
         "--describe",
         action="append",
         default=[],
@@ -159,7 +162,10 @@ def _assemble(arguments) -> int:
         if not equals or not name:
             raise InputError(f"expected --describe NAME=VALUE, received {entry!r}")
         described[name] = text
-    assemble(arguments.coarse, arguments.fine, arguments.output, described, arguments.blend)
+    scale = arguments.detail_scale
+    if scale is not None and not 0.0 < scale < 100.0:
+        raise InputError(f"expected --detail-scale of more than 0 and less than 100, received {scale:g}")
+    assemble(arguments.coarse, arguments.fine, arguments.output, described, arguments.blend, scale)
     print(f"Model: {arguments.output} (use it with `tfface reconstruct --model {arguments.output}`)")
     return 0
 
