@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfface.networks import fine_net
 from tfface.networks.fine_net import FineNet, FineNetConfig
@@ -150,3 +151,13 @@ def test_skin_is_told_alike_at_any_resolution():
     )
     assert np.std(small) > 0.01
     np.testing.assert_allclose(large, small, atol=1e-3)
+
+
+def test_detail_ends_a_cell_before_what_is_no_skin(monkeypatch):
+    network, inputs = _gated(fine_net.SKIN_CELLS)
+    logits = np.full((1, fine_net.SKIN_CELLS, fine_net.SKIN_CELLS, 1), 9.0, np.float32)
+    logits[:, :, :40] = -9.0
+    monkeypatch.setattr(network, "skin_logits", lambda *face, training=None: tf.constant(logits))
+    found = network.skin(**inputs).numpy()[0, 64, :, 0]
+    # The spline reaches a cell further than its control points.
+    assert np.all(found[:39] == 0) and found[40] < 0.2 and np.all(found[43:] > 0.99)

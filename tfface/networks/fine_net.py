@@ -327,6 +327,8 @@ class FineNet(keras.Model):
     def skin(self, image, depth, mask, training=None):
         """By how much detail counts as skin's, 0…1, [B, H, W, 1] of whole faces [B, H, W, 1]; needs `skin`."""
         logits = self.skin_logits(*in_cells(image, depth, mask, SKIN_CELLS), training=training)
+        # The least of a cell and its neighbours: skin beside a lock of hair shows the hair's edge, or its shadow.
+        logits = -tf.nn.max_pool2d(-logits, 3, 1, "SAME")
         none, all_of_it = SKIN_BETWEEN
         return from_cells(tf.clip_by_value((tf.sigmoid(logits) - none) / (all_of_it - none), 0.0, 1.0), image)
 
