@@ -6,7 +6,6 @@ The faces themselves aren't kept: element i of their data set depends on the see
 """
 
 import argparse
-import io
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rich.progress import track
 
 from tfface.errors import InputError
 from tfface.morphable import representation
-from tfface.output import write_files
+from tfface.output import write_arrays
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
 
 
@@ -76,10 +75,7 @@ def main(arguments=None) -> int:
         return 2
     try:
         found = collect(load_pretrained(options.model), options.faces, options.batch, options.seed, options.passes)
-        buffer = io.BytesIO()
-        np.savez(buffer, **found)
-        path = Path(options.output)
-        write_files(path.parent, {path.name: buffer.getvalue()})
+        write_arrays(options.output, found, compressed=False)
     except (InputError, FileNotFoundError, ValueError, OSError) as error:
         print(f"tfface: {error}", file=sys.stderr)
         return 2

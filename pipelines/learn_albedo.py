@@ -10,9 +10,7 @@ statistics leave this module; no photograph can be told from them.
 """
 
 import argparse
-import io
 import sys
-from pathlib import Path
 
 import numpy as np
 from rich.progress import track
@@ -22,7 +20,7 @@ from tfface.losses.lighting import harmonics
 from tfface.meshes.appearance import to_linear
 from tfface.morphable.default_labels import painted_albedo
 from tfface.morphable.model import MorphableModel
-from tfface.output import write_files
+from tfface.output import write_arrays
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """Luminance of linear sRGB."""
@@ -256,9 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
         model = MorphableModel.default()
         colors = VertexColors(model, photos.take(rows), fits["square"][fitted], fits["r"][fitted])
         mean, basis = learn_albedo(model, colors)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, mean=mean.astype(np.float16), basis=basis.astype(np.float16))
-        write_files(Path(given.output).parent, {Path(given.output).name: buffer.getvalue()})
+        write_arrays(given.output, {"mean": mean.astype(np.float16), "basis": basis.astype(np.float16)})
     except (InputError, FileNotFoundError, ValueError) as error:
         print(f"learn_albedo: {error}", file=sys.stderr)
         return 1

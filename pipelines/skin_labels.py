@@ -9,7 +9,6 @@ told by their light alone. Single labels err; a network that learns from thousan
 """
 
 import argparse
-import io
 import sys
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from tfface.morphable import representation
 from tfface.morphable.model import MorphableModel
 from tfface.networks.cell_net import to_cells
 from tfface.networks.fine_net import CAMERA_GAMMA, SKIN_CELLS
-from tfface.output import write_files
+from tfface.output import write_arrays
 from tfface.pipelines.fitted_photos import FittedPhotosConfig, select
 from tfface.rendering.coarse_surface import CoarseSurface
 from tfface.rendering.visibility import interpolate
@@ -177,10 +176,7 @@ def main(arguments=None) -> int:
     try:
         config = FittedPhotosConfig(photos=options.photos, fits=options.fits, min_face_px=options.least_px)
         found = label(MorphableModel.default(), config, options.count)
-        buffer = io.BytesIO()
-        np.savez(buffer, **found)
-        path = Path(options.output)
-        write_files(path.parent, {path.name: buffer.getvalue()})
+        write_arrays(options.output, found, compressed=False)
     except (InputError, FileNotFoundError, ValueError, OSError) as error:
         print(f"tfface: {error}", file=sys.stderr)
         return 2

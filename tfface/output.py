@@ -1,9 +1,12 @@
 """Files out, written whole or not at all."""
 
 import contextlib
+import io
 import os
 import secrets
 from pathlib import Path
+
+import numpy as np
 
 from tfface.errors import OutputError
 
@@ -62,6 +65,17 @@ def write_files(folder, contents: dict[str, bytes]) -> dict[str, Path]:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
     return {name: folder / name for name in contents}
+
+
+def write_arrays(path, arrays: dict[str, np.ndarray], compressed: bool = True) -> None:
+    """Writes arrays by name into one .npz, whole or not at all; its folder is made when missing.
+
+    Raises:
+      OutputError: as `write_files` has it.
+    """
+    path, buffer = Path(path), io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    write_files(path.parent, {path.name: buffer.getvalue()})
 
 
 def _open_temporary(folder: Path) -> tuple[int, Path]:

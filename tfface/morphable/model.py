@@ -15,14 +15,13 @@ A model file is an .npz (no pickles) of format 1 with the arrays
 
 import functools
 import importlib.resources
-import io
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from tfface.morphable.representation import EXPRESSION_SIZE, IDENTITY_SIZE
-from tfface.output import write_files
+from tfface.output import write_arrays
 
 FORMAT_VERSION = 1
 LANDMARKS = 68
@@ -134,12 +133,9 @@ class MorphableModel:
 
     def save(self, path) -> None:
         """Writes the model file, whole or not at all; bases as float16."""
-        path = Path(path)
         arrays = {name: np.asarray(getattr(self, name)) for name in (*_ARRAYS, *_TEXTS)}
         arrays |= {name: arrays[name].astype(np.float16) for name in _HALF}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, format_version=FORMAT_VERSION, **arrays)
-        write_files(path.parent, {path.name: buffer.getvalue()})
+        write_arrays(path, {"format_version": FORMAT_VERSION} | arrays)
 
     @functools.cached_property
     def geometry_basis(self) -> np.ndarray:

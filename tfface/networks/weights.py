@@ -1,6 +1,5 @@
 """Weights on disk: float16 arrays by variable path, small enough to ship and readable with numpy alone."""
 
-import io
 import os
 import zipfile
 from pathlib import Path
@@ -8,21 +7,18 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfface.output import write_files
+from tfface.output import write_arrays
 
 
 def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes all variables of `model` as float16 into one .npz, whole or not at all."""
-    path = Path(path)
     arrays = {key(variable): np.asarray(variable).astype(np.float16) for variable in model.variables}
     if len(arrays) != len(model.variables):
         raise ValueError("expected every variable of the model to have a path of its own; give its layers names")
-    overflowing = [key for key, value in arrays.items() if not np.isfinite(value).all()]
+    overflowing = [name for name, value in arrays.items() if not np.isfinite(value).all()]
     if overflowing:
         raise ValueError(f"expected finite weights within float16's range, received others in {overflowing[:3]}")
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    write_files(path.parent, {path.name: buffer.getvalue()})
+    write_arrays(path, arrays)
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike, strict: bool = True) -> list[str]:
