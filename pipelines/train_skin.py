@@ -172,12 +172,6 @@ class SkinTrainer(keras.Model):
             loss, wrong = self.terms(data, training=True)
         variables = self.fine.skin_net.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        return self._update(loss, wrong)
-
-    def test_step(self, data):
-        return self._update(*self.terms(data))
-
-    def _update(self, loss, wrong):
         self._means["loss"].update_state(loss)
         self._means["wrong"].update_state(wrong)
         return {name: mean.result() for name, mean in self._means.items()}

@@ -11,6 +11,30 @@ sys.path.insert(0, str(Path(__file__).parent / "rendering"))
 import pytest  # noqa: E402
 
 
+@pytest.fixture
+def interrupted(monkeypatch):
+    """A context in which trainings are interrupted after their first epoch, once it is backed up."""
+    import contextlib
+
+    import keras
+
+    backup = keras.callbacks.BackupAndRestore
+
+    @contextlib.contextmanager
+    def stopped():
+        original = backup.on_epoch_end
+
+        def stop(self, epoch, logs=None):
+            original(self, epoch, logs)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(backup, "on_epoch_end", stop)
+            yield
+
+    return stopped
+
+
 @pytest.fixture(scope="session")
 def model():
     """The face model that ships."""

@@ -104,7 +104,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(room, "shape_dataset", lambda model, config, start=0: noise(model, config, 2, start))
 
 
-def test_resumes_exactly_and_touches_nothing_else(quick, tmp_path):
+def test_resumes_exactly_and_touches_nothing_else(quick, interrupted, tmp_path):
     model = None
     start = FineNet(dataclasses.replace(SMALL, shape=()))
     start.build()
@@ -112,20 +112,10 @@ def test_resumes_exactly_and_touches_nothing_else(quick, tmp_path):
     settings = {"initial": str(tmp_path / "start.npz")}
     whole = train_shape(model, _config(tmp_path / "whole", **settings))
     # The learning rate depends on the number of steps: the interrupted run must have been planned as long.
-    interrupted = _config(tmp_path / "halves", **settings)
-    original = room.keras.callbacks.BackupAndRestore.on_epoch_end
-
-    def stop(self, epoch, logs=None):
-        original(self, epoch, logs)
-        raise KeyboardInterrupt
-
-    room.keras.callbacks.BackupAndRestore.on_epoch_end = stop
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            train_shape(model, interrupted)
-    finally:
-        room.keras.callbacks.BackupAndRestore.on_epoch_end = original
-    resumed = train_shape(model, interrupted)
+    halves = _config(tmp_path / "halves", **settings)
+    with interrupted():
+        train_shape(model, halves)
+    resumed = train_shape(model, halves)
     for one, other in zip(whole.variables, resumed.variables, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6, err_msg=one.path)
     kept = FineNet(SMALL)

@@ -100,25 +100,16 @@ def test_it_learns_what_is_dark(quick):
     assert history["wrong"][1] < 0.25 and history["loss"][1] < 0.7 * history["loss"][0]
 
 
-def test_resumes_exactly_and_touches_nothing_else(quick, monkeypatch, tmp_path):
+def test_resumes_exactly_and_touches_nothing_else(quick, interrupted, tmp_path):
     start = FineNet(dataclasses.replace(SMALL, skin=()))
     start.build()
     save_weights(start, tmp_path / "start.npz")
     settings = {"initial": str(tmp_path / "start.npz")}
     whole = train_skin(None, _config(tmp_path / "whole", **settings))
-    interrupted = _config(tmp_path / "halves", **settings)
-    backup = room.keras.callbacks.BackupAndRestore
-    original = backup.on_epoch_end
-
-    def stop(self, epoch, logs=None):
-        original(self, epoch, logs)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(backup, "on_epoch_end", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train_skin(None, interrupted)
-    resumed = train_skin(None, interrupted)
+    halves = _config(tmp_path / "halves", **settings)
+    with interrupted():
+        train_skin(None, halves)
+    resumed = train_skin(None, halves)
     for one, other in zip(whole.variables, resumed.variables, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6, err_msg=one.path)
     kept = FineNet(SMALL)
