@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -15,6 +16,8 @@ FINE = FineNetConfig(width=0.05, regressor=(4,))
 
 @pytest.fixture(scope="module")
 def networks(model):
+    # Unseeded, now and then one had a pixel on the outline whose side float16 weights change.
+    keras.utils.set_random_seed(0)
     return build_networks(model, COARSE, FINE)
 
 
