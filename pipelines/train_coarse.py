@@ -301,9 +301,11 @@ def train_coarse(model, config: TrainCoarseConfig) -> IterativeCoarseNet:
       config: the run.
     """
     output = write_config(config)
-    (output / "coarse_net.json").write_text(json.dumps(dataclasses.asdict(config.network)) + "\n", encoding="utf-8")
     done = finished_epochs(output / "backup")
     trainer = build_trainer(model, config, resumed=done > 0)
+    # With the vertices of its points, which `config` may leave open: another face model would choose others.
+    text = json.dumps(dataclasses.asdict(trainer.coarse.config)) + "\n"
+    (output / "coarse_net.json").write_text(text, encoding="utf-8")
     network = trainer.coarse.network
     trainer.fit(
         coarse_dataset(model, config.data, config.faces, start=done * config.epoch_steps),

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -177,6 +178,14 @@ def test_the_way_from_points_to_r_can_be_freed(model):
     network = build_trainer(model, config).coarse.network
     trained = {v.path for v in network.trainable_variables}
     assert {v.path for v in network.get_layer("points_to_face").variables} <= trained
+
+
+def test_a_run_notes_which_vertices_its_points_are(model, tmp_path):
+    net = CoarseNetConfig(widths=(8, 8), blocks=(1, 1), stem=8, points=70)
+    config = TrainCoarseConfig(output=str(tmp_path), network=net, steps=0, prime_steps=0, precision="float32")
+    trained = train_coarse(model, config)
+    kept = json.loads((tmp_path / "coarse_net.json").read_text())["point_vertices"]
+    assert kept == list(trained.config.point_vertices) and len(kept) == 70
 
 
 def test_weights_of_another_architecture_are_taken_where_they_fit(model, tmp_path, capsys):
