@@ -1,16 +1,20 @@
 """Which triangle each pixel sees: a z-buffer in plain TensorFlow operations.
 
-Every triangle lists exactly the pixels of its bounding box; those inside it propose a key, depth in the upper bits and
-the triangle's index in the lower, and `unsorted_segment_min` keeps the nearest per pixel. All of these operations have
-TFLite builtins and ONNX equivalents, and any batch or image size works.
+Every triangle lists the rows of pixels that it crosses, and every row the pixels between the triangle's edges. Each of
+these proposes a key, depth in the upper digits and the triangle's index in the lower, and `unsorted_segment_min` keeps
+the nearest per pixel. All of these operations have TFLite builtins and ONNX equivalents, and any batch or image size
+works.
 """
 
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
 
 _NEVER = 2**31 - 1
 _EDGE_TOLERANCE = 1e-5
+_SPAN_MARGIN = 1e-3
+"""px by which rows are cut too long, lest rounding cut them short: each of their pixels is tested anyway."""
 
 
 class Visibility(NamedTuple):
@@ -27,24 +31,35 @@ def _edge(ax, ay, bx, by, px, py):
     return (bx - ax) * (py - ay) - (by - ay) * (px - ax)
 
 
-def barycentric_coordinates(corners: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """λ `[N, 3]` of the points (x, y) `[N]` in triangles with corners `[N, 3, ≥2]`; 0 in degenerate ones."""
-    ax, ay = corners[:, 0, 0], corners[:, 0, 1]
-    bx, by = corners[:, 1, 0], corners[:, 1, 1]
-    cx, cy = corners[:, 2, 0], corners[:, 2, 1]
-    areas = tf.stack([_edge(bx, by, cx, cy, x, y), _edge(cx, cy, ax, ay, x, y), _edge(ax, ay, bx, by, x, y)], axis=-1)
-    return tf.math.divide_no_nan(areas, _edge(ax, ay, bx, by, cx, cy)[:, None])
+def _each(counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Numbers `[N]` → every i as often as counts[i] says, with its place among these: owner and rank `[Σ counts]`.
+
+    `tf.repeat` would do, but goes through a mask of N × largest count. Every owner starts at a place of its own, so a
+    running sum of ones at these places numbers them.
+    """
+    kept = tf.cast(tf.where(counts > 0)[:, 0], tf.int32)
+    kept_counts = tf.gather(counts, kept)
+    starts = tf.cumsum(kept_counts, exclusive=True)
+    total = tf.reduce_sum(kept_counts)
+    slot = tf.cumsum(tf.math.unsorted_segment_sum(tf.ones_like(starts), starts, total)) - 1
+    return tf.gather(kept, slot), tf.range(total) - tf.gather(starts, slot)
 
 
-def _affine(corners: tf.Tensor) -> tf.Tensor:
-    """Of triangles `[N, 3, (x, y, d)]`: first corner's x, y, then ∇λ₁, ∇λ₂, d there and ∇d, `[N, 9]`."""
-    origin = corners[:, 0]
-    first, second = corners[:, 1] - origin, corners[:, 2] - origin
-    inverse = tf.math.divide_no_nan(1.0, first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
-    gradient_1 = tf.stack([second[:, 1], -second[:, 0]], -1) * inverse[:, None]
-    gradient_2 = tf.stack([-first[:, 1], first[:, 0]], -1) * inverse[:, None]
-    gradient_d = gradient_1 * first[:, 2:] + gradient_2 * second[:, 2:]
-    return tf.concat([origin[:, :2], gradient_1, gradient_2, origin[:, 2:], gradient_d], axis=-1)
+def _rows(*columns: tf.Tensor) -> tf.Tensor:
+    """Vectors `[N]` as the columns of `[N, C]`: one gather then fetches them all. Far faster than stacking along −1."""
+    return tf.transpose(tf.stack(columns))
+
+
+def _columns(rows: tf.Tensor) -> list[tf.Tensor]:
+    """The way back from `_rows`."""
+    return tf.unstack(tf.transpose(rows), num=rows.shape[1])
+
+
+def _pixels_between(corners: list[tf.Tensor], count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """First and last of `count` pixels whose centres (j + 0.5) lie between the least and the greatest corner."""
+    count = tf.cast(count, tf.float32)
+    low, high = functools.reduce(tf.minimum, corners) - 0.5, functools.reduce(tf.maximum, corners) - 0.5
+    return tf.math.ceil(tf.clip_by_value(low, 0.0, count)), tf.math.floor(tf.clip_by_value(high, -1.0, count - 1.0))
 
 
 def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: bool = False) -> Visibility:
@@ -78,65 +93,73 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     # One flat list of B·T triangles over one flat list of B·V vertices.
     flat = tf.reshape(tf.concat([vertices[:, :, :2], behind], axis=-1), [-1, 3])
     index = tf.reshape(triangles[None] + (tf.range(batch) * vertex_count)[:, None, None], [-1, 3])
-    corners = tf.gather(flat, index)
-    xy = corners[:, :, :2]
-
-    # The pixels whose centres (j + 0.5) lie within the bounding box, clipped to the image.
-    size = tf.cast(tf.stack([width, height]), tf.float32)
-    low = tf.cast(tf.math.ceil(tf.clip_by_value(tf.reduce_min(xy, 1) - 0.5, 0.0, size)), tf.int32)
-    high = tf.cast(tf.math.floor(tf.clip_by_value(tf.reduce_max(xy, 1) - 0.5, -1.0, size - 1.0)), tf.int32)
-    extent = tf.maximum(high - low + 1, 0)
-    area = _edge(xy[:, 0, 0], xy[:, 0, 1], xy[:, 1, 0], xy[:, 1, 1], xy[:, 2, 0], xy[:, 2, 1])
+    ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = _columns(tf.reshape(tf.gather(flat, index), [-1, 9]))
+    area = _edge(ax, ay, bx, by, cx, cy)
     # y points down, so a front face has a negative area; a NaN fails every comparison and drops out.
     drawable = area < 0.0 if cull else tf.not_equal(area, 0.0) & (tf.abs(area) < 3e38)
-    counts = tf.where(drawable, extent[:, 0] * extent[:, 1], 0)
 
-    # List the candidates: only triangles that have any, each as often as it has pixels. (`tf.repeat` would do, but goes
-    # through a mask of triangles × largest count.) Every kept triangle starts at a place of its own, so a running sum
-    # of ones at these places numbers them.
-    kept = tf.cast(tf.where(counts > 0)[:, 0], tf.int32)
-    kept_counts = tf.gather(counts, kept)
-    starts = tf.cumsum(kept_counts, exclusive=True)
-    ones = tf.math.unsorted_segment_sum(tf.ones_like(starts), starts, tf.reduce_sum(kept_counts))
-    slot = tf.cumsum(ones) - 1
-    owner = tf.gather(kept, slot)
-    rank = tf.range(tf.shape(owner)[0]) - tf.gather(starts, slot)
-    columns = tf.gather(extent[:, 0], owner)
-    row = rank // columns
-    column = rank - row * columns + tf.gather(low[:, 0], owner)
-    row = row + tf.gather(low[:, 1], owner)
+    # λ₁, λ₂ and the depth are affine in (x, y); a is their origin, near which float32 has digits to spare.
+    inverse = tf.math.divide_no_nan(1.0, area)
+    first_x, first_y = (cy - ay) * inverse, (ax - cx) * inverse
+    second_x, second_y = (ay - by) * inverse, (bx - ax) * inverse
+    to_b, to_c = b_behind - a_behind, c_behind - a_behind
+    planes = _rows(ax, ay, first_x, first_y, second_x, second_y)
+    depths = _rows(a_behind, to_b * first_x + to_c * second_x, to_b * first_y + to_c * second_y)
 
-    # λ₁, λ₂ and the depth are affine in (x, y): per candidate, one gather of nine numbers and three dot products.
-    plane = tf.gather(_affine(corners), owner)
-    offset_x = tf.cast(column, tf.float32) + 0.5 - plane[:, 0]
-    offset_y = tf.cast(row, tf.float32) + 0.5 - plane[:, 1]
-    second = plane[:, 2] * offset_x + plane[:, 3] * offset_y
-    third = plane[:, 4] * offset_x + plane[:, 5] * offset_y
-    behind = plane[:, 6] + plane[:, 7] * offset_x + plane[:, 8] * offset_y
+    # The rows of each triangle's bounding box, and on each the pixels between the edges.
+    left, right = _pixels_between([ax, bx, cx], width)
+    top, bottom = _pixels_between([ay, by, cy], height)
+    rows = tf.where(drawable & (right >= left), tf.cast(tf.maximum(bottom - top + 1.0, 0.0), tf.int32), 0)
+    owner, rank = _each(rows)
+    ax, ay, first_x, first_y, second_x, second_y = _columns(tf.gather(planes, owner))
+    left, right, top = _columns(tf.gather(_rows(left, right, top), owner))
+    y = top + tf.cast(rank, tf.float32)
+    first, second, middle = first_y * (y + 0.5 - ay), second_y * (y + 0.5 - ay), ax - 0.5
+    for value, slope in ((1.0 - first - second, -first_x - second_x), (first, first_x), (second, second_x)):
+        crossing = middle + tf.math.divide_no_nan(-_EDGE_TOLERANCE - value, slope)
+        left = tf.where(slope > 0.0, tf.maximum(left, crossing - _SPAN_MARGIN), left)
+        right = tf.where(slope < 0.0, tf.minimum(right, crossing + _SPAN_MARGIN), right)
+    left, right = tf.math.ceil(left), tf.math.floor(right)
+    row, column = _each(tf.cast(tf.maximum(right - left + 1.0, 0.0), tf.int32))
+
+    # What the leftmost pixel of each row has, and what changes from pixel to pixel.
+    number = tf.tile(tf.range(triangle_count), [batch])
+    image = tf.reshape(tf.tile((tf.range(batch) * (height * width))[:, None], [1, triangle_count]), [-1])
+    pixel = tf.gather(image, owner) + tf.cast(y, tf.int32) * width + tf.cast(left, tf.int32)
+    behind, behind_x, behind_y = _columns(tf.gather(depths, owner))
+    x = left - middle
+    start = _rows(
+        first + first_x * x,
+        first_x,
+        second + second_x * x,
+        second_x,
+        behind + behind_x * x + behind_y * (y + 0.5 - ay),
+        behind_x,
+    )
+    first, first_x, second, second_x, behind, behind_x = _columns(tf.gather(start, row))
+    number, pixel = _columns(tf.gather(_rows(tf.gather(number, owner), pixel), row))
+    along = tf.cast(column, tf.float32)
+    first, second, behind = first + first_x * along, second + second_x * along, behind + behind_x * along
     # The tolerance closes the cracks that rounding opens between triangles which share an edge.
-    inside = tf.minimum(tf.minimum(second, third), 1.0 - second - third) >= -_EDGE_TOLERANCE
+    inside = tf.minimum(tf.minimum(first, second), 1.0 - first - second) >= -_EDGE_TOLERANCE
 
     # The key: how far behind the mesh's nearest vertex, in steps that leave room for the triangle's index.
     steps = tf.maximum(_NEVER // tf.maximum(triangle_count, 1) - 2, 1)
     level = tf.cast(tf.clip_by_value(behind, 0.0, 1.0) * tf.cast(steps, tf.float32), tf.int32)
-    level = tf.minimum(level, steps)
-    instance = owner // triangle_count
-    key = level * triangle_count + (owner - instance * triangle_count)
-    key = tf.where(inside, key, _NEVER)
-    pixel = (instance * height + row) * width + column
-    best = tf.math.unsorted_segment_min(key, pixel, batch * height * width)
+    key = tf.minimum(level, steps) * triangle_count + number
+    key = tf.where(inside, key, tf.fill(tf.shape(key), _NEVER))
+    best = tf.math.unsorted_segment_min(key, pixel + column, batch * height * width)
 
-    hit = best < _NEVER
-    triangle = tf.where(hit, best - (best // triangle_count) * triangle_count, -1)
     # Barycentric coordinates once more, for the winners only.
-    place = tf.range(batch * height * width)
-    which = place // (height * width)
-    within = place - which * (height * width)
-    seen = tf.gather(corners, which * triangle_count + tf.maximum(triangle, 0))
-    y = within // width
-    x = within - y * width
-    weights = barycentric_coordinates(seen, tf.cast(x, tf.float32) + 0.5, tf.cast(y, tf.float32) + 0.5)
-    weights = tf.where(hit[:, None], weights, 0.0)
+    hit = best < _NEVER
+    triangle = tf.where(hit, tf.math.floormod(best, tf.maximum(triangle_count, 1)), -tf.ones_like(best))
+    mesh = tf.reshape(tf.tile((tf.range(batch) * triangle_count)[:, None], [1, height * width]), [-1])
+    ax, ay, first_x, first_y, second_x, second_y = _columns(tf.gather(planes, mesh + tf.maximum(triangle, 0)))
+    x = tf.tile(tf.range(tf.cast(width, tf.float32)) + 0.5, [batch * height]) - ax
+    y = tf.reshape(tf.tile(tf.range(tf.cast(height, tf.float32))[None, :, None] + 0.5, [batch, 1, width]), [-1]) - ay
+    seen = tf.cast(hit, tf.float32)
+    first, second = (first_x * x + first_y * y) * seen, (second_x * x + second_y * y) * seen
+    weights = _rows(seen - first - second, first, second)
     return Visibility(tf.reshape(triangle, [batch, height, width]), tf.reshape(weights, [batch, height, width, 3]))
 
 
