@@ -67,17 +67,8 @@ class DetailBankConfig:
     seed: int = 0
 
 
-_LAYOUT = (
-    ("r", "float32"),
-    ("depth", "float32"),
-    ("albedo", "float16"),
-    ("marks", "float16"),
-    ("mask", "uint8"),
-    ("skin", "uint8"),
-)
+_LAYOUT = (("r", "float32"), ("depth", "float32"), ("albedo", "float16"), ("mask", "uint8"), ("skin", "uint8"))
 """What a head's file holds, one array after the other."""
-
-_HOLDS = [f"{name} {kind}" for name, kind in _LAYOUT]
 
 
 def write_bank(model, folder: Path, heads: int, size: int = 400, first: int = FIRST, severity: float = 1.0) -> None:
@@ -96,8 +87,7 @@ def write_bank(model, folder: Path, heads: int, size: int = 400, first: int = FI
         path = folder / f"{number}.head"
         if not path.is_file():
             write_files(folder, {path.name: pack(world.surface_sample(world.head(number, POSES, severity), size))})
-    note = {"size": size, "heads": heads, "holds": _HOLDS}
-    write_files(folder, {"bank.json": json.dumps(note).encode()})
+    write_files(folder, {"bank.json": json.dumps({"size": size, "heads": heads}).encode()})
 
 
 def pack(sample: dict[str, np.ndarray]) -> bytes:
@@ -116,10 +106,10 @@ def _unpack(path: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
 
 
 def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.data.Dataset:
-    """Endless batches {"image", "depth", "mask", "skin", "marks" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
+    """Endless batches {"image", "depth", "mask", "skin" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
 
-    `depth` is the true one in px; `marks` is what paint of any kind multiplied the skin's reflectance by; `coarse_r` is
-    the face that FineNet is to start from. Element i depends on the seed and i alone.
+    `depth` is the true one in px; `coarse_r` is the face that FineNet is to start from. Element i depends on the seed
+    and i alone.
 
     Args:
       config: a `DetailBankConfig`.
@@ -128,7 +118,7 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
 
     Raises:
       FileNotFoundError: there is no bank in the folder.
-      ValueError: the size doesn't divide that of the bank, or its heads are of another version of tfface.
+      ValueError: the size doesn't divide that of the bank.
     """
     folder = Path(config.path)
     paths = sorted(str(path) for path in folder.glob("*.head"))
@@ -136,13 +126,7 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
         raise FileNotFoundError(
             f"expected heads in {folder}; `python -m tfface.pipelines.detail_bank --output {folder}` renders them"
         )
-    note = json.loads((folder / "bank.json").read_text(encoding="utf-8"))
-    full = note["size"]
-    if note.get("holds") != _HOLDS:
-        raise ValueError(
-            f"expected heads of {', '.join(_HOLDS)} in {folder}, found those of another version of tfface; "
-            "render them anew, into another folder"
-        )
+    full = json.loads((folder / "bank.json").read_text(encoding="utf-8"))["size"]
     if full % size:
         raise ValueError(f"expected a size that divides {full}, that of the heads in {folder}; received {size}")
     photographer, table = Photographer(config, size), tf.constant(paths)
@@ -183,8 +167,7 @@ class Photographer:
         mask = tf.cast(head["mask"], tf.float32)[..., None]
         albedo = tf.cast(head["albedo"], tf.float32)[..., None]
         normals = normals_from_depth(depth, mask, 4.0)
-        paint = self._paint(full, brush)
-        radiance = self._shade(normals, albedo * paint, light)
+        radiance = self._shade(normals, albedo * self._paint(full, brush), light)
         image = self._cover(self._expose(radiance * self._shadow(full, thrown), mask, camera), hidden)
         times = full // self.size
         skin = tf.cast(head["skin"], tf.float32)[..., None]
@@ -193,7 +176,6 @@ class Photographer:
             "depth": _shrink(depth * mask, times) / times,
             "mask": tf.cast(_shrink(mask, times) > 0.999, tf.float32),
             "skin": tf.cast(_shrink(skin, times) > 0.999, tf.float32),
-            "marks": _shrink(tf.cast(head["marks"], tf.float32)[..., None] * paint, times),
             "r": head["r"],
             "coarse_r": misfit(self.config, head["r"], fit),
         }
@@ -300,7 +282,7 @@ def _shrink(values: tf.Tensor, times: int) -> tf.Tensor:
 def main(arguments=None) -> int:
     """The command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tfface.pipelines.detail_bank", description=__doc__)
-    parser.add_argument("--output", required=True, help="folder for the heads, about 1.6 MB each")
+    parser.add_argument("--output", required=True, help="folder for the heads, about 1.2 MB each")
     parser.add_argument("--heads", type=int, default=600)
     parser.add_argument("--size", type=int, default=400)
     parser.add_argument(

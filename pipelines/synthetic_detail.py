@@ -205,8 +205,8 @@ class DetailWorld:
         """What a picture of the head is made of but for light and camera, in a crop of `size`×`size` px.
 
         Returns:
-          r `[290]`; `[S, S]`: depth float32 px, albedo float16 (mean 1 over the head's skin), marks float16, what they
-          have multiplied that by, mask uint8, and skin uint8, where detail counts (see `Picture.skin`).
+          r `[290]`; `[S, S]`: depth float32 px, albedo float16 (mean 1 over the head's skin), mask uint8, and skin
+          uint8, where detail counts (see `Picture.skin`).
         """
         times = max(-(-self.fine_px // size), 1)
         surface = self._surface(head, size * times)
@@ -216,7 +216,6 @@ class DetailWorld:
             "r": head.r.astype(np.float32),
             "depth": (_shrink(surface["depth"] * surface["mask"], times) / times * whole).astype(np.float32),
             "albedo": _shrink(albedo, times).astype(np.float16),
-            "marks": _shrink(surface["marks"], times).astype(np.float16),
             "mask": whole.astype(np.uint8),
             "skin": _measurable(surface, whole, times).astype(np.uint8),
         }

@@ -1,17 +1,16 @@
 """Training of FineNet's `skin`, which tells bare skin from what is before it, so that detail is added to skin alone.
 
 It learns from photographs that were labelled by their colours (`skin_labels`), and sees them in grey, with hair,
-glasses, caps and hands drawn over some, which are known exactly. Heads with deep wrinkles (`detail_bank`), all skin but
-for the marks painted on it, keep it from taking folds for something else, as labels now and then do, and teach it that
-moles, brows and scribbles are no folds.
+glasses, caps and hands drawn over some, which are known exactly. Heads with deep wrinkles (`detail_bank`), all of which
+are skin, keep it from taking folds for something else, as labels now and then do.
 """
 
 import dataclasses
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tfface.losses.local import local_mean
 from tfface.morphable import representation
 from tfface.morphable.mirror import Mirror
 from tfface.networks import fine_net
@@ -27,10 +26,6 @@ from tfface.rendering.coarse_surface import CoarseSurface
 from tfface.rendering.visibility import interpolate
 
 _CHANGED = 0.04
-_SURROUNDINGS_PX = 8.0
-_MARKED = (0.1, 0.25)
-"""By how much a mark must be darker or brighter than its surroundings, natural logarithms: nothing is a mark below the
-first, all of it beyond the second. A blush isn't one: there, shading tells shape as elsewhere."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +38,8 @@ class TrainSkinConfig:
         initial: .npz of FineNet's weights to start from; those of `skin` may be missing. None: random ones.
         labels: photographs and their skin, from `tfface.pipelines.skin_labels`.
         photos: photographs per step.
-        heads: heads whose skin and marks are known, and how many per step; without a path there are none. What it says
-            of coarse faces that are somewhat wrong holds for photographs too.
+        heads: heads that are all skin, and how many per step; without a path there are none. What it says of coarse
+            faces that are somewhat wrong holds for photographs too.
         strands: share of the pictures that loose hair is drawn over, beside what `occluders` draws.
         gamma: brightness is raised to a power of up to exp(±this).
         noise: standard deviation, 0…1, of up to which noise is added.
@@ -92,7 +87,8 @@ def skin_dataset(model, config: TrainSkinConfig, start: int = 0) -> tf.data.Data
     """
     table = {name: tf.constant(value) for name, value in read_labels(config.labels).items()}
     mirror, occluders, surface = Mirror.of(model), Occluders(model, SIZE), CoarseSurface(model)
-    coloured = tf.constant(model.region_mask("eyes", "lips", "mouth")[None, :, None], tf.float32)
+    regions = np.stack([model.region_mask("eyes", "lips", "mouth"), model.region_mask("brows")], axis=-1)
+    regions = tf.constant(regions[None], tf.float32)
     base = tf.constant(config.seed + 50, tf.int64)
 
     def photographs(index, rows):
@@ -104,13 +100,13 @@ def skin_dataset(model, config: TrainSkinConfig, start: int = 0) -> tf.data.Data
             tf.where(flip[:, None, None, None], x[:, :, ::-1], x)
             for x in (tf.cast(v, tf.float32)[..., None] / 255.0 for v in (image, skin))
         )
-        sure = tf.zeros([config.photos])
+        sure = tf.constant([0.0, 1.0])[None] * tf.ones([config.photos, 1])
         return {"image": image, "r": r, "coarse_r": misfit(config.heads, r, near), "skin": skin, "sure": sure}
 
     def with_heads(photos, heads):
+        sure = tf.constant([1.0, 0.0])[None] * tf.ones([config.heads.batch, 1])
         known = {name: heads[name] for name in ("image", "r", "coarse_r")}
-        skin = heads["mask"] * unmarked(heads["marks"], heads["mask"])
-        known |= {"skin": to_cells(skin, SKIN_CELLS), "sure": tf.ones([config.heads.batch])}
+        known |= {"skin": to_cells(heads["mask"], SKIN_CELLS), "sure": sure}
         return {name: tf.concat([photos[name], known[name]], axis=0) for name in photos}
 
     def finish(index, faces):
@@ -126,15 +122,15 @@ def skin_dataset(model, config: TrainSkinConfig, start: int = 0) -> tf.data.Data
         covered += tf.random.stateless_normal(tf.shape(covered), grain) * uniform(one_each, level, 0.0, config.noise)
         vertices = representation.vertices_image(model, faces["coarse_r"], SKIN_CELLS)
         found = surface(vertices, SKIN_CELLS, SKIN_CELLS)
-        seen = interpolate(found.visibility, surface.triangles, tf.tile(coloured, [image.shape[0], 1, 1]))
-        # Eyes and lips have colours of their own, which labels don't know.
-        unsure = seen * (1.0 - faces["sure"][:, None, None, None])
+        seen = interpolate(found.visibility, surface.triangles, tf.tile(regions, [image.shape[0], 1, 1]))
+        # Eyes and lips have colours of their own, which labels don't know; brows of heads are but painted.
+        unsure = tf.reduce_sum(seen * (1.0 - faces["sure"][:, None, None, :]), axis=-1, keepdims=True)
         return {
             "image": to_cells(covered, SKIN_CELLS),
             "depth": found.depth,
             "mask": found.mask,
             "skin": faces["skin"] * (1.0 - hidden),
-            "weight": found.detailed * tf.maximum(1.0 - unsure, hidden),
+            "weight": found.detailed * tf.maximum(1.0 - tf.minimum(unsure, 1.0), hidden),
         }
 
     rows = seekable_indices(len(table["r"]), config.photos, config.seed, start)
@@ -143,14 +139,6 @@ def skin_dataset(model, config: TrainSkinConfig, start: int = 0) -> tf.data.Data
         heads = detail_dataset(config.heads, SIZE, start)
         data = tf.data.Dataset.zip((data, heads)).map(with_heads, num_parallel_calls=2, deterministic=True)
     return data.enumerate().map(finish, num_parallel_calls=2, deterministic=True).prefetch(2)
-
-
-def unmarked(marks: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Where paint leaves skin as its surroundings are, 0…1, from what it multiplied reflectance by; `[B, S, S, 1]`."""
-    darkness = -tf.math.log(tf.maximum(marks, 1e-2))
-    contrast = tf.abs(darkness - local_mean(darkness, mask, _SURROUNDINGS_PX))
-    none, all_of_it = _MARKED
-    return 1.0 - tf.clip_by_value((contrast - none) / (all_of_it - none), 0.0, 1.0)
 
 
 @keras.saving.register_keras_serializable(package="tfface")

@@ -1,7 +1,6 @@
 """Heads on disk as training data: what a file holds, pictures that never repeat, light that shading explains."""
 
 import dataclasses
-import shutil
 
 import numpy as np
 import pytest
@@ -36,26 +35,11 @@ def folder(make_bank):
     return make_bank(3)
 
 
-def test_marks_are_what_paint_does_to_light_that_comes_from_everywhere(folder, monkeypatch):
-    monkeypatch.setattr(Photographer, "_shade", lambda self, normals, albedo, seed: albedo)
-    monkeypatch.setattr(Photographer, "_expose", lambda self, radiance, mask, camera: radiance)
-    plain = DetailBankConfig(path=str(folder), batch=3, painted=0.0)
-    bare, painted = (
-        next(detail_dataset(config, SIZE).as_numpy_iterator())
-        for config in (plain, dataclasses.replace(plain, painted=1.0))
-    )
-    inside = (bare["mask"] > 0) & (bare["image"] > 0.1) & (painted["image"] > 0.1) & (painted["image"] < 0.9)
-    assert inside.sum() > 500 and np.abs(painted["marks"] / bare["marks"] - 1.0)[inside].max() > 0.3
-    # Up to the sensor's noise, of 0.015 at most.
-    expected, ratio = (painted[name][inside] / bare[name][inside] for name in ("marks", "image"))
-    assert np.median(np.abs(ratio - expected)) < 0.05 and np.corrcoef(ratio, expected)[0, 1] > 0.9
-
-
 def test_batches_hold_what_training_needs_and_follow_the_seed(folder):
     config = DetailBankConfig(path=str(folder), batch=2)
     first, second = detail_dataset(config, 48).take(2).as_numpy_iterator()
     assert {name: value.shape for name, value in first.items()} == {
-        **{name: (2, 48, 48, 1) for name in ("image", "depth", "mask", "skin", "marks")},
+        **{name: (2, 48, 48, 1) for name in ("image", "depth", "mask", "skin")},
         **{name: (2, 290) for name in ("r", "coarse_r")},
     }
     assert 0 <= first["image"].min() and first["image"].max() <= 1 and first["image"].std() > 0.02
@@ -93,8 +77,7 @@ def test_pictures_are_lit_from_where_their_shading_says(folder):
     ball = np.sqrt(np.maximum(0.64 - x**2 - y**2, 0)) * SIZE / 2
     mask = (x**2 + y**2 < 0.5).astype(np.uint8)
     head = {"r": np.zeros(290), "depth": ball, "albedo": np.ones_like(ball), "mask": mask, "skin": mask}
-    head["marks"] = head["albedo"]
-    kinds = {"mask": tf.uint8, "skin": tf.uint8, "albedo": tf.float16, "marks": tf.float16}
+    kinds = {"mask": tf.uint8, "skin": tf.uint8, "albedo": tf.float16}
     head = {name: tf.cast(value, kinds.get(name, tf.float32))[None] for name, value in head.items()}
     flat, errors = 0, []
     for number in range(24):
@@ -124,11 +107,6 @@ def test_older_skin_has_deeper_folds_and_is_the_same_head(folder, make_bank):
 
 
 def test_a_missing_bank_and_an_odd_size_are_named(folder, tmp_path):
-    old = tmp_path / "old"
-    shutil.copytree(folder, old)
-    (old / "bank.json").write_text('{"size": 96, "heads": 3}')
-    with pytest.raises(ValueError, match="another version"):
-        detail_dataset(DetailBankConfig(path=str(old)), 48)
     with pytest.raises(FileNotFoundError, match="detail_bank --output"):
         detail_dataset(DetailBankConfig(path=str(tmp_path)), 48)
     with pytest.raises(ValueError, match="expected a size that divides 96"):
@@ -144,7 +122,7 @@ def test_what_is_no_shape_changes_the_picture_and_nothing_else(folder, kind, mos
         next(detail_dataset(dataclasses.replace(config, **{kind: share}), SIZE).as_numpy_iterator())
         for share in (0.0, 1.0)
     )
-    for name in set(plain) - ({"image", "marks"} if kind == "painted" else {"image"}):
+    for name in set(plain) - {"image"}:
         np.testing.assert_array_equal(plain[name], changed[name])
     other = np.abs(plain["image"] - changed["image"])[..., 0] * plain["skin"][..., 0] > 0.02
     share = other.sum((1, 2)) / plain["skin"].sum((1, 2, 3))

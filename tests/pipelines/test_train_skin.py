@@ -55,15 +55,11 @@ def test_batches_follow_the_pictures_and_what_is_drawn_over_them(model, labels):
         assert np.all(bare["weight"].numpy()[bare["mask"].numpy() == 0] == 0)
 
 
-def test_marks_of_heads_are_no_skin_and_eyes_of_photographs_are_left_open(model, labels, monkeypatch):
+def test_eyes_of_photographs_and_brows_of_heads_are_left_open(model, labels, monkeypatch):
     def heads(config, size, start):
         r = tf.zeros([2, 290])
         ones = tf.ones([2, size, size, 1])
-        # A mole of 9 mm, and a blush.
-        far = tf.square(tf.range(float(size))[:, None] - 130.0) + tf.square(tf.range(float(size)) - 70.0)
-        marks = ones * tf.where(far < 16.0, 0.4, 1.0 - 0.2 * tf.exp(-far / 2000.0))[None, ..., None]
-        heads = {"image": 0.5 * ones, "mask": ones, "r": r, "coarse_r": r, "marks": marks}
-        return tf.data.Dataset.from_tensors(heads).repeat()
+        return tf.data.Dataset.from_tensors({"image": 0.5 * ones, "mask": ones, "r": r, "coarse_r": r}).repeat()
 
     monkeypatch.setattr(room, "detail_dataset", heads)
     monkeypatch.setattr(room.Occluders, "__call__", lambda self, image, r, seed: image)
@@ -73,10 +69,9 @@ def test_marks_of_heads_are_no_skin_and_eyes_of_photographs_are_left_open(model,
     assert batch["image"].shape[0] == 4
     weight, detailed = batch["weight"].numpy()[..., 0], batch["mask"].numpy()[..., 0] > 0
     photo, head = weight[0], weight[2]
-    for skin in batch["skin"].numpy()[2:, ..., 0]:
-        assert skin[83, 45] < 0.01 and np.sum(skin < 0.5) < 40 and np.median(skin) > 0.999
-    # All are the mean face: photographs leave cells open that heads are sure of.
-    assert np.sum((photo < 0.1) & (head > 0.9)) > 100 and np.sum((head < 0.1) & (photo > 0.9)) == 0
+    assert np.all(batch["skin"].numpy()[2:] > 0.999)
+    # All are the mean face: each leaves cells open that the other is sure of.
+    assert np.sum((photo < 0.1) & (head > 0.9)) > 100 and np.sum((head < 0.1) & (photo > 0.9)) > 50
     assert detailed.any()
 
 
