@@ -47,6 +47,7 @@ class DetailBankConfig:
       angle_off: the same for pitch, yaw and roll, degrees.
       place_off: the same for shift (half crop widths) and ln(scale).
       exact: share of heads whose coarse face is the true one.
+      flat: share of pictures that are lit from everywhere: there, nothing dark is a wrinkle.
       painted: share of heads with scribbles and spots painted on them, beside the marks that skin has.
       shaded: share of heads that something beside them throws a shadow on.
       covered: share of pictures with something before the face: mostly loose hair, else a hand or the like.
@@ -61,6 +62,7 @@ class DetailBankConfig:
     angle_off: float = 2.5
     place_off: float = 0.01
     exact: float = 0.3
+    flat: float = 0.125
     painted: float = 0.5
     shaded: float = 0.0
     covered: float = 0.0
@@ -231,8 +233,7 @@ class Photographer:
         count = 1 + tf.random.stateless_uniform([batch, 1], number, 0, 3, tf.int32)
         strength = tf.random.stateless_uniform([batch, 3], strong, 0.6, 1.2)
         strength *= tf.cast(tf.range(3) < count, tf.float32) / tf.sqrt(tf.cast(count, tf.float32))
-        # One picture in eight is lit from everywhere: there, nothing dark is a wrinkle.
-        strength *= tf.cast(tf.random.stateless_uniform([batch, 1], flat) > 0.125, tf.float32)
+        strength *= tf.cast(tf.random.stateless_uniform([batch, 1], flat) > self.config.flat, tf.float32)
         lit = tf.reduce_sum(strength, axis=-1)[:, None, None, None]
         ambient = tf.random.stateless_uniform([batch, 1, 1, 1], ambience, 0.05, 0.3)
         ambient = tf.where(lit > 0, ambient, 0.8)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfface.losses.albedo import compose_albedo, estimate_albedo
-from tfface.losses.least_squares import robust_least_squares, weighted_least_squares
+from tfface.losses.least_squares import least_squares_of_rows, robust_least_squares, weighted_least_squares
 from tfface.losses.lighting import estimate_lighting, harmonics, shade
 
 
@@ -80,6 +80,8 @@ def test_least_squares_agrees_with_numpy():
         expected = np.linalg.lstsq(design[i] * root, target[i] * root[:, 0], rcond=None)[0]
         np.testing.assert_allclose(found[i], expected, atol=1e-4)
     np.testing.assert_array_equal(robust_least_squares(*(tf.constant(x) for x in (design, target, weights))), found)
+    rows = least_squares_of_rows(tf.constant(design.transpose(0, 2, 1)), tf.constant(target), tf.constant(weights), 0.0)
+    np.testing.assert_allclose(rows, found, atol=1e-9)
 
 
 def test_an_unknown_order_is_refused():

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfface.geometry.depth import normals_from_depth
+from tfface.losses.lighting import estimate_lighting, shade
 from tfface.networks import fine_net
 from tfface.networks.fine_net import FineNet, FineNetConfig
 
@@ -67,6 +69,62 @@ def test_padding_to_a_multiple_of_four_changes_nothing_far_from_the_border():
     whole = network.detail(prepared, inputs["mask"])
     part = network.detail(prepared[:, :59, :61], inputs["mask"][:, :59, :61])
     np.testing.assert_allclose(whole[:, :32, :32], part[:, :32, :32], atol=1e-5)
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize("regressor", [(8, 4), ()])
+def test_the_hypercolumn_is_read_as_if_it_were_put_together(smooth, regressor):
+    network = _disturbed(dataclasses.replace(SMALL, regressor=regressor, smooth_upsampling=smooth))
+    rng = np.random.default_rng(1)
+    for variable in network.variables:
+        if len(variable.shape) == 1:
+            variable.assign(rng.normal(0.0, 0.1, variable.shape))
+    inputs = _inputs(16, 20, batch=2)
+    prepared = network.prepare(**inputs)
+    x, columns = prepared[..., :-2], []
+    named = {layer.name: layer for layer in network.layers}
+    for block, layers in ((1, 2), (2, 2), (3, 3)):
+        if block > 1:
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        for layer in range(layers):
+            x = named[f"conv{block}_{layer + 1}"](x)
+        full = x
+        for up in range(block - 1):
+            full = named[f"up{block}_{up + 1}"](full)
+            full = fine_net._binomial(full) if smooth else full
+        columns.append(full)
+    x = tf.concat([*columns, prepared[..., -2:]], -1)
+    assert x.shape[-1] == network.hypercolumn_width
+    for layer in range(len(regressor)):
+        x = named[f"regressor_{layer + 1}"](x)
+    expected = network.detail_layer(x) * inputs["mask"]
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(network.detail(prepared, inputs["mask"]), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_light_leaves_unexplained_is_as_the_losses_have_it():
+    y, x = np.mgrid[-1:1:24j, -1:1:28j]
+    mask = (x**2 + y**2 < 0.8).astype(np.float32)[None, ..., None]
+    depth = (9 * np.sqrt(np.maximum(1 - x**2 - y**2, 0))).astype(np.float32)[None, ..., None]
+    image = np.random.default_rng(0).uniform(0.2, 0.8, depth.shape).astype(np.float32)
+    network = FineNet(dataclasses.replace(SMALL, light=3.0))
+    difference, along_x, along_y = tf.unstack(network.prepare(image, depth, mask)[0, ..., 3:6], axis=-1)
+    normals, intensity = normals_from_depth(depth, mask), image**2.2
+    light = estimate_lighting(intensity, np.ones_like(mask), normals, mask, ridge=1e-5)
+    shading = shade(normals, light).numpy() * mask
+    rows, columns = np.mgrid[:24, :28]
+    inside = mask[0, ..., 0] > 0
+    for r, c in ((12, 14), (5, 12), (18, 8)):
+        near = np.exp(-((rows - r) ** 2 + (columns - c) ** 2) / 18) * inside
+        seen, expected = ((near * v[0, ..., 0]).sum() / near.sum() for v in (intensity, shading))
+        wanted = (intensity[0, r, c, 0] - shading[0, r, c, 0] * seen / expected) / seen
+        np.testing.assert_allclose(difference[r, c], 4 * np.clip(wanted, -1, 1), atol=2e-3)
+        # The shading's change with either slope, by small differences.
+        p, q = -normals[0, r, c, :2].numpy() / normals[0, r, c, 2].numpy()
+        for found, step in ((along_x, (1e-3, 0)), (along_y, (0, 1e-3))):
+            tilted = np.array([-p - step[0], -q - step[1], 1.0])
+            change = light[0].numpy() @ np.r_[1, tilted / np.linalg.norm(tilted)] - shading[0, r, c, 0]
+            np.testing.assert_allclose(found[r, c], change / 1e-3 / max(shading[0, r, c, 0], 0.05), atol=0.02)
 
 
 def test_standardised_grey_ignores_exposure():

@@ -55,19 +55,29 @@ def slopes_from_depth(depth, mask, max_step=None):
     Raises:
         ValueError: depth or mask is not [B, H, W, 1].
     """
+    return tf.concat(slope_maps(depth, mask, max_step), axis=-1)
+
+
+def slope_maps(depth, mask, max_step=None):
+    """`slopes_from_depth` as two maps [B, H, W, 1]: what computes with each alone is far faster so."""
     depth, mask = _check(depth, mask)
     slopes = []
     for axis in (2, 1):
         step, weight = _edges(depth, mask, axis, max_step)
         count = _before(weight, axis) + _after(weight, axis)
         slopes.append((_before(step, axis) + _after(step, axis)) / tf.maximum(count, 1.0))
-    return tf.concat(slopes, axis=-1)
+    return slopes
 
 
-def normals_from_slopes(slopes):
-    """Unit normals (−∂z/∂x, −∂z/∂y, 1)/|·| [..., 3] of slopes [..., 2]."""
-    normal = tf.concat([-slopes, tf.ones_like(slopes[..., :1])], axis=-1)
-    return normal / tf.sqrt(1.0 + tf.reduce_sum(tf.square(slopes), axis=-1, keepdims=True))
+def normal_maps(slope_x, slope_y, mask):
+    """The unit normals (−∂z/∂x, −∂z/∂y, 1)/|·| of slopes, zero off the mask, as three maps; all [B, H, W, 1]."""
+    shared = mask / tf.sqrt(1.0 + tf.square(slope_x) + tf.square(slope_y))
+    return [-slope_x * shared, -slope_y * shared, shared]
+
+
+def as_channels(maps):
+    """Maps [B, H, W, 1] as the channels of [B, H, W, C]; faster than `tf.concat` along a last axis of ones."""
+    return tf.transpose(tf.stack([tf.squeeze(x, -1) for x in maps]), [1, 2, 3, 0])
 
 
 def normals_from_depth(depth, mask, max_step=None):
@@ -85,7 +95,7 @@ def normals_from_depth(depth, mask, max_step=None):
         ValueError: depth or mask is not [B, H, W, 1].
     """
     depth, mask = _check(depth, mask)
-    return normals_from_slopes(slopes_from_depth(depth, mask, max_step)) * mask
+    return as_channels(normal_maps(*slope_maps(depth, mask, max_step), mask))
 
 
 def laplacian(depth, mask, max_step=None):

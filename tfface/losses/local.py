@@ -15,25 +15,26 @@ def gaussian_matrix(size, sigma):
     return tf.where(weights > 1e-4, weights, 0.0)
 
 
-def local_mean(values, mask, sigma):
-    """The Gaussian-weighted mean of the valid pixels around each pixel.
+def local_means(maps, mask, sigma):
+    """The Gaussian-weighted means of the valid pixels around each pixel.
 
     Args:
-        values: [B, H, W, C].
+        maps: a list of [B, H, W, 1].
         mask: [B, H, W, 1], weights ≥ 0.
         sigma: px.
 
     Returns:
-        [B, H, W, C]; 0 where nothing valid is within reach.
+        As many [B, H, W, 1]; 0 where nothing valid is within reach.
     """
-    values = tf.convert_to_tensor(values)
-    mask = tf.cast(mask, values.dtype)
-    shape = tf.shape(values)
-    rows = tf.cast(gaussian_matrix(shape[1], sigma), values.dtype)
-    columns = tf.cast(gaussian_matrix(shape[2], sigma), values.dtype)
-    stacked = tf.transpose(tf.concat([values * mask, mask], axis=-1), [0, 3, 1, 2])
-    blurred = tf.transpose(tf.matmul(tf.matmul(rows, stacked), columns), [0, 2, 3, 1])
-    return blurred[..., :-1] / tf.maximum(blurred[..., -1:], 1e-6)
+    maps = [tf.convert_to_tensor(x) for x in maps]
+    mask = tf.cast(mask, maps[0].dtype)
+    shape = tf.shape(mask)
+    rows = tf.cast(gaussian_matrix(shape[1], sigma), mask.dtype)
+    columns = tf.cast(gaussian_matrix(shape[2], sigma), mask.dtype)
+    stacked = tf.stack([tf.squeeze(x, -1) for x in [*(x * mask for x in maps), mask]], axis=1)
+    *sums, weight = tf.unstack(tf.matmul(tf.matmul(rows, stacked), columns)[..., None], axis=1)
+    weight = tf.maximum(weight, 1e-6)
+    return [total / weight for total in sums]
 
 
 def erode(mask, margin):

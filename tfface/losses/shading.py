@@ -17,7 +17,7 @@ import tensorflow as tf
 from tfface.geometry.depth import laplacian, normals_from_depth, slopes_from_depth
 from tfface.losses.albedo import compose_albedo, estimate_albedo
 from tfface.losses.lighting import estimate_lighting, shade
-from tfface.losses.local import erode, local_mean
+from tfface.losses.local import erode, local_means
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def explain(config, image, coarse, mask, skin, albedo_mean, albedo_basis) -> Exp
     brightness, weight = tf.ones_like(intensity), skin
     if config.local_sigma or config.trust:
         sigma = config.local_sigma or 6.0
-        seen, predicted = tf.split(local_mean(tf.concat([intensity, albedo * shading], -1), skin, sigma), 2, axis=-1)
+        seen, predicted = local_means([intensity, albedo * shading], skin, sigma)
         seen = tf.maximum(seen, 0.01)
         # Where the model predicts next to no light, a ratio means nothing.
         gain = seen / tf.maximum(predicted, 0.02)
@@ -180,7 +180,7 @@ def _smooth_depth(coarse, mask, sigma):
         return tf.zeros_like(coarse)
     if sigma == 0.0:
         return coarse
-    change = local_mean(coarse, mask, sigma) - coarse
+    change = local_means([coarse], mask, sigma)[0] - coarse
     inside = erode(mask, max(1, round(2.5 * sigma)))
     return coarse + change * inside * tf.exp(-tf.square(change / 0.5))
 

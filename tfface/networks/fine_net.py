@@ -5,9 +5,9 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from tfface.geometry.depth import normals_from_slopes, slopes_from_depth
-from tfface.losses.lighting import estimate_lighting, shade
-from tfface.losses.local import local_mean
+from tfface.geometry.depth import as_channels, normal_maps, slope_maps
+from tfface.losses.least_squares import least_squares_of_rows
+from tfface.losses.local import local_means
 from tfface.networks import shape_net
 from tfface.networks.cell_net import build_cell_net, cell_px, from_cells, to_cells
 
@@ -242,28 +242,34 @@ class FineNet(keras.Model):
             centred = [(image - centre) / tf.sqrt(spread + 1e-4)] * 3
         else:
             centred = [TRUNK_SCALE * (image - colour / 255.0) for colour in VGG_FACE_MEAN]
-        slopes = tf.clip_by_value(slopes_from_depth(depth, mask), -3.0, 3.0)
+        slopes = [tf.clip_by_value(slope, -3.0, 3.0) for slope in slope_maps(depth, mask)]
         if self.config.slopes:
-            centred = [centred[0], slopes]
+            centred = [centred[0], *slopes]
         if self.config.light:
             centred += self._unexplained(image, slopes, mask)
-        return tf.concat([*centred, image, relative], axis=-1)
+        return as_channels([*centred, image, relative])
 
     def _unexplained(self, image, slopes, mask):
-        """The channels of `light`: the relative difference [B, H, W, 1] and the shading's derivatives [B, H, W, 2]."""
+        """The channels of `light`, [B, H, W, 1] each: the relative difference, and the shading's two derivatives."""
         intensity = tf.pow(tf.maximum(image, 1e-4), CAMERA_GAMMA)
-        normals = normals_from_slopes(slopes) * mask
-        light = tf.stop_gradient(estimate_lighting(intensity, tf.ones_like(mask), normals, mask, ridge=1e-5))
-        predicted = tf.maximum(shade(normals, light), 1e-3) * mask
-        seen, expected = tf.split(local_mean(tf.concat([intensity, predicted], -1), mask, self.config.light), 2, -1)
+        normals = normal_maps(*slopes, mask)
+        # Eq. 11 with the albedo 1.
+        rows = tf.stack([tf.reshape(x, [tf.shape(x)[0], -1]) for x in [tf.ones_like(mask), *normals]], axis=1)
+        target, weights = (tf.reshape(x, [tf.shape(x)[0], -1]) for x in (intensity, mask))
+        light = tf.stop_gradient(least_squares_of_rows(rows, target, weights, ridge=1e-5))
+        ambient, *directed = tf.unstack(light[:, :, None, None, None], axis=1)
+        along = tf.add_n([light * normal for light, normal in zip(directed, normals, strict=True)])
+        predicted = tf.maximum(ambient + along, 1e-3) * mask
+        seen, expected = local_means([intensity, predicted], mask, self.config.light)
         expected = predicted * seen / tf.maximum(expected, 1e-3)
         difference = tf.clip_by_value((intensity - expected) / tf.maximum(seen, 1e-3), -1.0, 1.0) * mask
         # n = N/|N|, N = (−p, −q, 1): ∂⟨l, n⟩/∂p = (−l_x + ⟨l, n⟩ n_x) / |N|, and likewise in q.
-        directed = light[:, None, None, 1:]
-        along = tf.reduce_sum(directed * normals, axis=-1, keepdims=True)
-        change = (along * normals[..., :2] - directed[..., :2]) * normals[..., 2:]
-        change = tf.clip_by_value(change / tf.maximum(predicted, 0.05), -3.0, 3.0) * mask
-        return [TRUNK_SCALE * difference, change]
+        steepness = normals[2] / tf.maximum(predicted, 0.05)
+        changes = [
+            tf.clip_by_value((along * normal - light) * steepness, -3.0, 3.0) * mask
+            for light, normal in zip(directed[:2], normals[:2], strict=True)
+        ]
+        return [TRUNK_SCALE * difference, *changes]
 
     def detail(self, prepared, mask, training=None):
         """The detail ẑ − z₀ in px, [B, H, W, 1].
@@ -281,26 +287,53 @@ class FineNet(keras.Model):
         if padded:
             shape = tf.shape(x)
             x = tf.pad(x, [[0, 0], [0, -shape[1] % _PAD_TO], [0, -shape[2] % _PAD_TO], [0, 0]])
-        x, extra = x[..., :-2], x[..., -2:]
-        columns = []
-        for index, (layers, ups) in enumerate(zip(self._trunk, self._upsampling, strict=True)):
-            if index:
-                x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        blocks = []
+        for index, layers in enumerate(self._trunk):
+            inputs = tf.nn.max_pool2d(blocks[-1], 2, 2, "VALID") if index else x[..., :-2]
             for layer in layers:
-                x = layer(x, training=training)
-            full = x
-            for layer in ups:
-                full = layer(full)
-                if self.config.smooth_upsampling:
-                    full = _binomial(full)
-            columns.append(full)
-        x = tf.concat([*columns, tf.cast(extra, columns[0].dtype)], axis=-1)
-        for layer in self._regressor:
-            x = layer(x, training=training)
-        x = self.detail_layer(tf.cast(x, "float32"))
+                inputs = layer(inputs, training=training)
+            blocks.append(inputs)
+        first, *others = [*self._regressor, self.detail_layer]
+        x = self._read_hypercolumn(blocks, x[..., -2:], first)
+        for layer in others:
+            x = layer(tf.cast(x, layer.compute_dtype), training=training)
         if padded:
             x = x[:, : shape[1], : shape[2]]
         return x * self.config.detail_scale * mask
+
+    def _read_hypercolumn(self, blocks, extra, layer):
+        """The answer of `layer`, a 1×1 convolution, to the hypercolumn, which is never put together.
+
+        All that leads from a block to `layer` is linear. So the layer's part for each block goes into the block's last
+        up-convolution, whose outputs then only need to be added: one at half the size does it for both blocks.
+
+        Args:
+            blocks: the last maps of the three blocks, [B, H, W, ·], [B, H/2, W/2, ·] and [B, H/4, W/4, ·].
+            extra: [B, H, W, 2], grey and coarse depth.
+            layer: a 1×1 convolution of `hypercolumn_width` channels.
+        """
+        dtype = layer.compute_dtype
+        near, *parts, beside = tf.split(
+            tf.convert_to_tensor(layer.kernel)[0, 0], [*self.config.channels(), extra.shape[-1]]
+        )
+        bias = tf.zeros([layer.filters]) if layer.bias is None else tf.convert_to_tensor(layer.bias)
+        halves, taps = [], []
+        for block, ups, part in zip(blocks[1:], self._upsampling[1:], parts, strict=True):
+            for up in ups[:-1]:
+                block = self._smooth(up(block))
+            halves.append(tf.cast(block, dtype))
+            taps.append(tf.einsum("hwoi,or->hwri", tf.convert_to_tensor(ups[-1].kernel), part))
+            bias += tf.linalg.matvec(part, tf.convert_to_tensor(ups[-1].bias), transpose_a=True)
+        half, taps = tf.concat(halves, axis=-1), tf.cast(tf.concat(taps, axis=-1), dtype)
+        shape = tf.shape(half)
+        shape = tf.stack([shape[0], 2 * shape[1], 2 * shape[2], layer.filters])
+        raised = self._smooth(tf.nn.conv2d_transpose(half, taps, shape, 2))
+        full = tf.concat([tf.cast(blocks[0], dtype), tf.cast(extra, dtype)], axis=-1)
+        full = tf.nn.conv2d(full, tf.cast(tf.concat([near, beside], axis=0), dtype)[None, None], 1, "VALID")
+        return layer.activation(tf.nn.bias_add(full, tf.cast(bias, dtype)) + raised)
+
+    def _smooth(self, x):
+        return _binomial(x) if self.config.smooth_upsampling else x
 
     def corrected(self, image, depth, mask, detailed=None, training=None):
         """The coarse depth in px as `shape` corrects it, before detail; whole faces, all [B, H, W, 1].
