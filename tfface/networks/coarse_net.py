@@ -165,7 +165,7 @@ class IterativeCoarseNet(keras.Model):
 
     def seen(self, image: tf.Tensor, r: tf.Tensor, feedback=None) -> tf.Tensor:
         """What the network is shown at the estimate r, `[B, size, size, 7]`; `feedback` is r's, where it is known."""
-        return network_input(image, self.feedback(on_grid(r)) if feedback is None else feedback)
+        return self.feedback(on_grid(r), image) if feedback is None else network_input(image, feedback)
 
     def one_pass(self, image: tf.Tensor, r: tf.Tensor, training: bool = False, feedback=None) -> tf.Tensor:
         """The next estimate `[B, 290]` from the image and the current one; for `feedback` see `seen`."""

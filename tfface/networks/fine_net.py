@@ -408,7 +408,7 @@ class FineNet(keras.Model):
 
 def in_cells(image, depth, mask, cells):
     """Image, depth (in cells) and 0/1 mask [B, cells, cells, 1] of whole faces [B, H, W, 1]."""
-    small, below, cover = tf.split(to_cells(tf.concat([image, depth * mask, mask], -1), cells), 3, -1)
+    small, below, cover = (to_cells(values, cells) for values in (image, depth * mask, mask))
     inside = tf.cast(cover > 0.5, tf.float32)
     return small, below / tf.maximum(cover, 1e-3) / cell_px(image, cells) * inside, inside
 

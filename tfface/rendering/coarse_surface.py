@@ -52,7 +52,7 @@ class CoarseSurface:
             mean = np.asarray(model.mean)
             above = mean[:, 1] - mean[np.asarray(model.landmarks)[17:27], 1].mean()
             detailed *= 1.0 - np.clip((above - HAIRLINE_MM[0]) / (HAIRLINE_MM[1] - HAIRLINE_MM[0]), 0.0, 1.0)
-        self.detailed = detailed[None, :, None].astype(np.float32)
+        self.detailed = detailed[:, None].astype(np.float32)
 
     def __call__(self, vertices: tf.Tensor, height: int, width: int) -> Surface:
         """The surface of vertices `[B, V, 3]` px (x right, y down, z nearer) on a grid of `height`×`width` px."""
@@ -64,5 +64,4 @@ class CoarseSurface:
         normals = vertex_normals(upright, self.triangles, self.faces_of_vertex)
         depth = render_depth(vertices, self.triangles, visibility, self.gradient)
         depth += curved_offset(vertices, normals, self.triangles, visibility)
-        detailed = tf.tile(self.detailed, [tf.shape(vertices)[0], 1, 1])
-        return Surface(depth, mask, interpolate(visibility, self.triangles, detailed) * mask, visibility)
+        return Surface(depth, mask, interpolate(visibility, self.triangles, self.detailed) * mask, visibility)

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfface.geometry.mesh import cross
-from tfface.rendering.visibility import Visibility, coverage, interpolate, rasterize
+from tfface.rendering.visibility import Visibility, coverage, interpolate, interpolated_maps, rasterize
 
 GRADIENTS = ("paper", "full")
 
@@ -84,12 +84,12 @@ def curved_offset(vertices: tf.Tensor, normals: tf.Tensor, triangles, visibility
     length = tf.norm(slope, axis=-1, keepdims=True)
     slope *= tf.minimum(1.0, steepest / tf.maximum(length, 1e-6))
     origin = vertices[..., 2:] - tf.reduce_sum(slope * vertices[..., :2], axis=-1, keepdims=True)
-    maps = interpolate(visibility, triangles, tf.concat([slope, origin, vertices[..., 2:]], axis=-1))
-    height, width = tf.shape(maps)[1], tf.shape(maps)[2]
+    attributes = tf.concat([slope, origin, vertices[..., 2:]], axis=-1)
+    slope_x, slope_y, origin, flat = tf.unstack(interpolated_maps(visibility, triangles, attributes)[..., None])
+    height, width = tf.shape(flat)[1], tf.shape(flat)[2]
     x = tf.cast(tf.range(width), tf.float32)[None, None, :, None] + 0.5
     y = tf.cast(tf.range(height), tf.float32)[None, :, None, None] + 0.5
-    tangent = maps[..., 0:1] * x + maps[..., 1:2] * y + maps[..., 2:3]
-    return 0.5 * (tangent - maps[..., 3:]) * coverage(visibility)
+    return 0.5 * (slope_x * x + slope_y * y + origin - flat) * coverage(visibility)
 
 
 def _plane_slopes(vertices: tf.Tensor, corners: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfface.geometry.camera import project, to_camera
 from tfface.geometry.mesh import vertex_faces, vertex_normals
 from tfface.morphable.representation import camera, split
-from tfface.rendering.visibility import coverage, interpolate, rasterize
+from tfface.rendering.visibility import coverage, interpolated_maps, rasterize
 
 
 def pncc_colors(mean):
@@ -38,12 +38,16 @@ class FeedbackRenderer:
         visibility = rasterize(projected, self.model.triangles, self.size, self.size, cull=True)
         return projected, normals, visibility
 
-    def __call__(self, r: tf.Tensor) -> tf.Tensor:
+    def __call__(self, r: tf.Tensor, image: tf.Tensor | None = None) -> tf.Tensor:
         """Feedback `[B, size, size, 7]` of r `[B, 290]`: mask, PNCC 3, normals 3; zeros off the mesh.
 
-        No gradient flows through it: each pass is trained as if its input were given.
+        With an image `[B, size, size, 1]`, that takes the place of the mask's ones: what CoarseNet is shown (§3.4).
+        No gradient flows to r: each pass is trained as if its input were given.
         """
         _, normals, visibility = self.geometry(tf.stop_gradient(r))
         pncc = tf.broadcast_to(self.pncc, tf.shape(normals))
-        maps = interpolate(visibility, self.model.triangles, tf.concat([pncc, normals], axis=-1))
-        return tf.stop_gradient(tf.concat([coverage(visibility), maps], axis=-1))
+        maps = interpolated_maps(visibility, self.model.triangles, tf.concat([pncc, normals], axis=-1))
+        mask = coverage(visibility)
+        first = mask if image is None else image * mask
+        maps = tf.concat([tf.transpose(first, [3, 0, 1, 2]), tf.stop_gradient(maps)], axis=0)
+        return tf.transpose(maps, [1, 2, 3, 0])

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfface.geometry.mesh import join_columns, split_columns
+
 _NEVER = 2**31 - 1
 _EDGE_TOLERANCE = 1e-5
 _SPAN_MARGIN = 1e-3
@@ -32,27 +34,14 @@ def _edge(ax, ay, bx, by, px, py):
 
 
 def _each(counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Numbers `[N]` → every i as often as counts[i] says, with its place among these: owner and rank `[Σ counts]`.
+    """Numbers `[N]` → every i as often as counts[i] says, `[Σ counts]`, and where each i begins, `[N]`.
 
-    `tf.repeat` would do, but goes through a mask of N × largest count. Every owner starts at a place of its own, so a
-    running sum of ones at these places numbers them.
+    `tf.repeat` would do, but goes through a mask of N × largest count. Here a running sum counts those that have begun:
+    who has a count of 0 begins with the next one, or behind the end.
     """
-    kept = tf.cast(tf.where(counts > 0)[:, 0], tf.int32)
-    kept_counts = tf.gather(counts, kept)
-    starts = tf.cumsum(kept_counts, exclusive=True)
-    total = tf.reduce_sum(kept_counts)
-    slot = tf.cumsum(tf.math.unsorted_segment_sum(tf.ones_like(starts), starts, total)) - 1
-    return tf.gather(kept, slot), tf.range(total) - tf.gather(starts, slot)
-
-
-def _rows(*columns: tf.Tensor) -> tf.Tensor:
-    """Vectors `[N]` as the columns of `[N, C]`: one gather then fetches them all. Far faster than stacking along −1."""
-    return tf.transpose(tf.stack(columns))
-
-
-def _columns(rows: tf.Tensor) -> list[tf.Tensor]:
-    """The way back from `_rows`."""
-    return tf.unstack(tf.transpose(rows), num=rows.shape[1])
+    start = tf.cumsum(counts, exclusive=True)
+    begun = tf.math.unsorted_segment_sum(tf.ones_like(start), start, tf.reduce_sum(counts) + 1)
+    return tf.cumsum(begun[:-1]) - 1, start
 
 
 def _pixels_between(corners: list[tf.Tensor], count: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -93,7 +82,7 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     # One flat list of B·T triangles over one flat list of B·V vertices.
     flat = tf.reshape(tf.concat([vertices[:, :, :2], behind], axis=-1), [-1, 3])
     index = tf.reshape(triangles[None] + (tf.range(batch) * vertex_count)[:, None, None], [-1, 3])
-    ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = _columns(tf.reshape(tf.gather(flat, index), [-1, 9]))
+    ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = split_columns(tf.reshape(tf.gather(flat, index), [-1, 9]))
     area = _edge(ax, ay, bx, by, cx, cy)
     # y points down, so a front face has a negative area; a NaN fails every comparison and drops out.
     drawable = area < 0.0 if cull else tf.not_equal(area, 0.0) & (tf.abs(area) < 3e38)
@@ -103,32 +92,32 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     first_x, first_y = (cy - ay) * inverse, (ax - cx) * inverse
     second_x, second_y = (ay - by) * inverse, (bx - ax) * inverse
     to_b, to_c = b_behind - a_behind, c_behind - a_behind
-    planes = _rows(ax, ay, first_x, first_y, second_x, second_y)
-    depths = _rows(a_behind, to_b * first_x + to_c * second_x, to_b * first_y + to_c * second_y)
+    planes = [ax, ay, first_x, first_y, second_x, second_y]
+    depths = [a_behind, to_b * first_x + to_c * second_x, to_b * first_y + to_c * second_y]
 
     # The rows of each triangle's bounding box, and on each the pixels between the edges.
     left, right = _pixels_between([ax, bx, cx], width)
     top, bottom = _pixels_between([ay, by, cy], height)
     rows = tf.where(drawable & (right >= left), tf.cast(tf.maximum(bottom - top + 1.0, 0.0), tf.int32), 0)
-    owner, rank = _each(rows)
-    ax, ay, first_x, first_y, second_x, second_y = _columns(tf.gather(planes, owner))
-    left, right, top = _columns(tf.gather(_rows(left, right, top), owner))
-    y = top + tf.cast(rank, tf.float32)
+    owner, begin = _each(rows)
+    of_row = split_columns(tf.gather(join_columns(*planes, *depths, left, right), owner))
+    ax, ay, first_x, first_y, second_x, second_y, behind, behind_x, behind_y, left, right = of_row
+    line = tf.gather(tf.cast(top, tf.int32) - begin, owner) + tf.range(tf.shape(owner)[0])
+    y = tf.cast(line, tf.float32)
     first, second, middle = first_y * (y + 0.5 - ay), second_y * (y + 0.5 - ay), ax - 0.5
     for value, slope in ((1.0 - first - second, -first_x - second_x), (first, first_x), (second, second_x)):
         crossing = middle + tf.math.divide_no_nan(-_EDGE_TOLERANCE - value, slope)
         left = tf.where(slope > 0.0, tf.maximum(left, crossing - _SPAN_MARGIN), left)
         right = tf.where(slope < 0.0, tf.minimum(right, crossing + _SPAN_MARGIN), right)
     left, right = tf.math.ceil(left), tf.math.floor(right)
-    row, column = _each(tf.cast(tf.maximum(right - left + 1.0, 0.0), tf.int32))
+    row, begin = _each(tf.cast(tf.maximum(right - left + 1.0, 0.0), tf.int32))
 
     # What the leftmost pixel of each row has, and what changes from pixel to pixel.
-    number = tf.tile(tf.range(triangle_count), [batch])
-    image = tf.reshape(tf.tile((tf.range(batch) * (height * width))[:, None], [1, triangle_count]), [-1])
-    pixel = tf.gather(image, owner) + tf.cast(y, tf.int32) * width + tf.cast(left, tf.int32)
-    behind, behind_x, behind_y = _columns(tf.gather(depths, owner))
+    mesh = owner // tf.maximum(triangle_count, 1)
+    number = owner - mesh * triangle_count
+    pixel = (mesh * height + line) * width + tf.cast(left, tf.int32)
     x = left - middle
-    start = _rows(
+    start = join_columns(
         first + first_x * x,
         first_x,
         second + second_x * x,
@@ -136,8 +125,9 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
         behind + behind_x * x + behind_y * (y + 0.5 - ay),
         behind_x,
     )
-    first, first_x, second, second_x, behind, behind_x = _columns(tf.gather(start, row))
-    number, pixel = _columns(tf.gather(_rows(tf.gather(number, owner), pixel), row))
+    first, first_x, second, second_x, behind, behind_x = split_columns(tf.gather(start, row))
+    number, pixel, begin = split_columns(tf.gather(join_columns(number, pixel, begin), row))
+    column = tf.range(tf.shape(row)[0]) - begin
     along = tf.cast(column, tf.float32)
     first, second, behind = first + first_x * along, second + second_x * along, behind + behind_x * along
     # The tolerance closes the cracks that rounding opens between triangles which share an edge.
@@ -154,12 +144,14 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     hit = best < _NEVER
     triangle = tf.where(hit, tf.math.floormod(best, tf.maximum(triangle_count, 1)), -tf.ones_like(best))
     mesh = tf.reshape(tf.tile((tf.range(batch) * triangle_count)[:, None], [1, height * width]), [-1])
-    ax, ay, first_x, first_y, second_x, second_y = _columns(tf.gather(planes, mesh + tf.maximum(triangle, 0)))
+    ax, ay, first_x, first_y, second_x, second_y = split_columns(
+        tf.gather(join_columns(*planes), mesh + tf.maximum(triangle, 0))
+    )
     x = tf.tile(tf.range(tf.cast(width, tf.float32)) + 0.5, [batch * height]) - ax
     y = tf.reshape(tf.tile(tf.range(tf.cast(height, tf.float32))[None, :, None] + 0.5, [batch, 1, width]), [-1]) - ay
     seen = tf.cast(hit, tf.float32)
     first, second = (first_x * x + first_y * y) * seen, (second_x * x + second_y * y) * seen
-    weights = _rows(seen - first - second, first, second)
+    weights = join_columns(seen - first - second, first, second)
     return Visibility(tf.reshape(triangle, [batch, height, width]), tf.reshape(weights, [batch, height, width, 3]))
 
 
@@ -168,17 +160,8 @@ def coverage(visibility: Visibility) -> tf.Tensor:
     return tf.cast(visibility.triangle >= 0, tf.float32)[..., None]
 
 
-def interpolate(visibility: Visibility, triangles, attributes: tf.Tensor) -> tf.Tensor:
-    """Eq. (6) for any vertex attribute: Σ λᵢ aᵢ over the visible triangle's corners.
-
-    Args:
-      visibility: from `rasterize`.
-      triangles: `[T, 3]` int32, as given to `rasterize`.
-      attributes: `[V, C]` shared by the batch, or `[B, V, C]`.
-
-    Returns:
-      `[B, H, W, C]`, 0 off the mesh. Differentiable in the attributes.
-    """
+def interpolated_maps(visibility: Visibility, triangles, attributes: tf.Tensor) -> tf.Tensor:
+    """`interpolate` with the channels first, `[C, B, H, W]`: half of its time goes into putting them last."""
     triangles = tf.convert_to_tensor(triangles, tf.int32)
     attributes = tf.convert_to_tensor(attributes)
     triangle, channels = tf.maximum(visibility.triangle, 0), attributes.shape[-1]
@@ -192,6 +175,21 @@ def interpolate(visibility: Visibility, triangles, attributes: tf.Tensor) -> tf.
     corners = tf.reshape(tf.gather(attributes, triangles), [-1, 3 * channels])
     seen = tf.transpose(tf.gather(corners, tf.reshape(triangle, [-1])))
     first, second, third = tf.unstack(tf.reshape(seen, [3, channels, -1]))
-    weights = _columns(tf.reshape(visibility.barycentric, [-1, 3]))
+    weights = split_columns(tf.reshape(visibility.barycentric, [-1, 3]))
     values = first * weights[0] + second * weights[1] + third * weights[2]
-    return tf.reshape(tf.transpose(values), tf.concat([tf.shape(visibility.triangle), [channels]], axis=0))
+    return tf.reshape(values, tf.concat([[channels], tf.shape(visibility.triangle)], axis=0))
+
+
+def interpolate(visibility: Visibility, triangles, attributes: tf.Tensor) -> tf.Tensor:
+    """Eq. (6) for any vertex attribute: Σ λᵢ aᵢ over the visible triangle's corners.
+
+    Args:
+      visibility: from `rasterize`.
+      triangles: `[T, 3]` int32, as given to `rasterize`.
+      attributes: `[V, C]` shared by the batch, or `[B, V, C]`.
+
+    Returns:
+      `[B, H, W, C]`, 0 off the mesh. Differentiable in the attributes.
+    """
+    maps = interpolated_maps(visibility, triangles, attributes)
+    return tf.transpose(maps, [1, 2, 3, 0])
