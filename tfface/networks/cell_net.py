@@ -79,15 +79,9 @@ def _maximum(a, b):
 
 
 def _along_axes(values, rows, columns):
-    """Σ rows[i, h] values[b, h, w, c] columns[j, w], `[B, I, J, C]`."""
-    values = tf.transpose(values, [0, 3, 1, 2])
-    for weights in (columns, rows):
-        # Products of plain matrices: on CPUs, TensorFlow 2.21 now and then writes past its buffers where [M, N] is
-        # multiplied with [B, 1, N, K].
-        shape = tf.shape(values)
-        flat = tf.matmul(tf.reshape(values, [-1, shape[-1]]), tf.transpose(weights))
-        values = tf.transpose(tf.reshape(flat, tf.concat([shape[:-1], [tf.shape(weights)[0]]], 0)), [0, 1, 3, 2])
-    return tf.transpose(values, [0, 2, 3, 1])
+    # Not by tf.matmul: on CPUs, TensorFlow 2.21 now and then writes past its buffers where [M, N] is multiplied with
+    # [B, 1, N, K]; and TFLite's converter trips over transposed axes of 1.
+    return tf.einsum("ih,bhwc,jw->bijc", rows, values, columns)
 
 
 def _box_weights(length, side, cells):
