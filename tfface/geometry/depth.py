@@ -3,7 +3,7 @@
 Derivatives are sums over *edges* (pairs of neighbouring pixels). An edge counts only when both its pixels lie
 in the mask and, if `max_step` is given, the surface does not jump there: a nose in front of a cheek is a rim,
 not a slope. So the inside of the face gets central differences, its border one-sided ones, and nothing from
-outside leaks in. Only slices, pads and products are used, so that the functions export to TFLite and ONNX.
+outside leaks in. Only slices, joins and products are used, so that the functions export to TFLite and ONNX.
 """
 
 import tensorflow as tf
@@ -22,14 +22,12 @@ def _edges(depth, mask, axis, max_step):
     return step * weight, weight
 
 
-def _before(values, axis):
-    """For each pixel, the value of the edge that ends in it (0 at the image's border)."""
-    return tf.pad(values, [[0, 0], [1, 0], [0, 0], [0, 0]] if axis == 1 else [[0, 0], [0, 0], [1, 0], [0, 0]])
-
-
-def _after(values, axis):
-    """For each pixel, the value of the edge that starts in it (0 at the image's border)."""
-    return tf.pad(values, [[0, 0], [0, 1], [0, 0], [0, 0]] if axis == 1 else [[0, 0], [0, 0], [0, 1], [0, 0]])
+def _around(values, axis):
+    """For each pixel, the values of the edges that end and that start in it; 0 beyond the image's border."""
+    # Zeros joined on: TFLite pads a hundred times slower.
+    none = tf.zeros_like(values[:, :, :1] if axis == 2 else values[:, :1])
+    framed = tf.concat([none, values, none], axis=axis)
+    return (framed[:, :, :-1], framed[:, :, 1:]) if axis == 2 else (framed[:, :-1], framed[:, 1:])
 
 
 def _check(depth, mask):
@@ -64,8 +62,8 @@ def slope_maps(depth, mask, max_step=None):
     slopes = []
     for axis in (2, 1):
         step, weight = _edges(depth, mask, axis, max_step)
-        count = _before(weight, axis) + _after(weight, axis)
-        slopes.append((_before(step, axis) + _after(step, axis)) / tf.maximum(count, 1.0))
+        (before, after), (has_before, has_after) = _around(step, axis), _around(weight, axis)
+        slopes.append((before + after) / tf.maximum(has_before + has_after, 1.0))
     return slopes
 
 
@@ -119,6 +117,6 @@ def laplacian(depth, mask, max_step=None):
     total = tf.zeros_like(depth)
     for axis in (2, 1):
         step, weight = _edges(depth, mask, axis, max_step)
-        both = _before(weight, axis) * _after(weight, axis)
-        total += (_after(step, axis) - _before(step, axis)) * both
+        (before, after), (has_before, has_after) = _around(step, axis), _around(weight, axis)
+        total += (after - before) * has_before * has_after
     return total
