@@ -77,3 +77,12 @@ def vertex_normals(vertices: tf.Tensor, triangles, faces_of_vertex) -> tf.Tensor
     padded = tf.pad(tf.reshape(face, [batch, -1, 3]), [[0, 0], [0, 1], [0, 0]])
     # A sum over the first of both axes: over the second it takes three times as long.
     return normalize(tf.reduce_sum(tf.gather(padded, tf.transpose(faces_of_vertex), axis=1), axis=1))
+
+
+def pieces(triangles: np.ndarray, count: int) -> np.ndarray:
+    """`[count]` number of the connected piece that each vertex of triangles `[T, 3]` belongs to."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    a, b = triangles[:, [0, 1]].reshape(-1), triangles[:, [1, 2]].reshape(-1)
+    return connected_components(coo_matrix((np.ones(len(a)), (a, b)), (count, count)), directed=False)[1]

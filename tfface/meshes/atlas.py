@@ -31,13 +31,16 @@ def atlas(model) -> Atlas:
     """The layout of a face model.
 
     Its largest island (the head) is turned upright, stretched where vertices are dense, which is where a face has
-    detail, and laid over the upper part of the texture; the others stand below it in a row, eyes enlarged.
+    detail, and laid over the upper part of the texture; the others stand below it in a row, eyes and mouth
+    enlarged.
 
     Args:
       model: a face model with `triangles`, `uv`, `uv_triangles`, `mean` and `region_mask`.
     """
+    from tfface.geometry.mesh import pieces
+
     uv, triangles, source = _one_vertex_each(model)
-    islands = _islands(triangles, len(uv))
+    islands = pieces(triangles, len(uv))
     count = islands.max() + 1
     if count <= _MOST_ISLANDS:
         uv = _laid_out(uv.astype(np.float64), triangles, islands, model, source)
@@ -60,17 +63,8 @@ def _one_vertex_each(model):
     return uv, place[index.reshape(-1)].reshape(-1, 3).astype(np.int32), source
 
 
-def _islands(triangles, count):
-    """`[U]` number of the connected piece that each texture vertex belongs to."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    a, b = triangles[:, [0, 1]].reshape(-1), triangles[:, [1, 2]].reshape(-1)
-    return connected_components(coo_matrix((np.ones(len(a)), (a, b)), (count, count)), directed=False)[1]
-
-
 def _laid_out(uv, triangles, islands, model, source):
-    mean, eyes = model.mean[source], model.region_mask("eyes")[source]
+    mean, enlarged = model.mean[source], model.region_mask("eyes", "mouth")[source]
     numbers, sizes = np.unique(islands[triangles[:, 0]], return_counts=True)
     order = numbers[np.argsort(-sizes)]
     placed = np.zeros_like(uv)
@@ -86,7 +80,7 @@ def _laid_out(uv, triangles, islands, model, source):
         flat -= flat.min(axis=0)
         area = _areas(mean, triangles[chosen[triangles[:, 0]]])
         scale = np.sqrt(area / max(np.abs(_signed(uv, triangles[chosen[triangles[:, 0]]])).sum(), 1e-12))
-        boxes.append((chosen, flat * scale * (3.0 if eyes[chosen].mean() > 0.5 else 1.0)))
+        boxes.append((chosen, flat * scale * (3.0 if enlarged[chosen].mean() > 0.5 else 1.0)))
     if boxes:
         sides = np.array([box.max(axis=0) for _, box in boxes])
         gaps = _GAP * (len(boxes) + 1)

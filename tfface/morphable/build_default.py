@@ -9,6 +9,7 @@ from rich.progress import track
 
 from tfface.morphable import default_labels
 from tfface.morphable.model import MorphableModel
+from tfface.morphable.mouth import with_sheet
 from tfface.morphable.random_heads import ANCESTRIES, RandomHeads
 from tfface.morphable.representation import EXPRESSION_SIZE, IDENTITY_SIZE
 from tfface.morphable.rim import fill_notches
@@ -177,7 +178,7 @@ def build_default_model(source, config: BuildConfig | None = None) -> MorphableM
     regions = default_labels.label_regions(assets, mean, anchors, uv_of_vertex, head.eyeballs)
     with np.load(importlib.resources.files("tfface.morphable") / "albedo.npz", allow_pickle=False) as learnt:
         albedo_mean, albedo_basis = default_labels.complete_albedo(learnt, mean, anchors, regions)
-    return MorphableModel(
+    model = MorphableModel(
         name="tfface-makehuman",
         version="1",
         license="CC0-1.0",
@@ -197,3 +198,4 @@ def build_default_model(source, config: BuildConfig | None = None) -> MorphableM
         action_names=np.array(names),
         actions=actions,
     )
+    return with_sheet(model)

@@ -133,9 +133,16 @@ class MorphableModel:
 
     def save(self, path) -> None:
         """Writes the model file, whole or not at all; bases as float16."""
-        arrays = {name: np.asarray(getattr(self, name)) for name in (*_ARRAYS, *_TEXTS)}
+        arrays = {name: np.asarray(value) for name, value in self._parts().items()}
         arrays |= {name: arrays[name].astype(np.float16) for name in _HALF}
         write_arrays(path, {"format_version": FORMAT_VERSION} | arrays)
+
+    def replace(self, **arrays) -> "MorphableModel":
+        """The same face model but for the given arrays or texts."""
+        return MorphableModel(**(self._parts() | arrays))
+
+    def _parts(self) -> dict:
+        return {name: getattr(self, name) for name in (*_ARRAYS, *_TEXTS)}
 
     @functools.cached_property
     def geometry_basis(self) -> np.ndarray:
