@@ -6,7 +6,9 @@ from tfface.face import Face, Patch
 from tfface.meshes.drawing import draw
 
 
-def painted_face(model, yaw: float = 0.0, colors=None, size: int = 240, shift=(0.0, 0.0), lift=None, background=120):
+def painted_face(
+    model, yaw: float = 0.0, colors=None, size: int = 240, shift=(0.0, 0.0), lift=None, background=120, moved=0.0
+):
     """A mean head in a photo of `size` px that shows vertex colours `[V, 3]` 0…255.
 
     Args:
@@ -17,10 +19,11 @@ def painted_face(model, yaw: float = 0.0, colors=None, size: int = 240, shift=(0
       shift: of the head from the middle, px.
       lift: function of (x, y) in px of the photo, the detail in px; 0 by default.
       background: colour of the rest.
+      moved: of the vertices in the model's frame, an expression `[V, 3]` mm.
     """
     sine, cosine = np.sin(yaw), np.cos(yaw)
     rotation = np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
-    vertices = np.float32(model.mean @ rotation.T)
+    vertices = np.float32((model.mean + moved) @ rotation.T)
     mm_per_px = 288.0 / size
     translation = np.array([size / 2, size * 0.55]) + shift
     points = np.float32(vertices * [1, -1, 1] / mm_per_px + [*translation, 0])

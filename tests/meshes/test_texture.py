@@ -70,6 +70,18 @@ def test_no_hard_border_between_seen_and_filled(turned, model):
     assert np.percentile(np.maximum(jump - truth, 0)[border], 90) < 15
 
 
+def test_an_open_mouth_shows_what_the_photo_shows_between_the_lips(model):
+    smile = sum(model.actions[model.action_names.index(name)] for name in ("jawOpen", "mouthUpperUpLeft"))
+    teeth = place_colors(model)
+    teeth[model.region_mask("mouth")] = 250.0
+    face = painted_face(model, colors=teeth, moved=0.5 * model.expression_basis @ smile)
+    texture = face_texture(face, model, SIZE)
+    seen = seen_at_vertices(texture, model) > 0.99
+    seen &= model.region_mask("mouth")
+    assert seen.sum() > 150
+    assert np.percentile(at_vertices(texture, model)[seen].min(axis=1), 10) > 235
+
+
 def test_background_is_no_skin(model):
     # Grey skin before a bright red background: none of it may come along at the rim.
     face = painted_face(model, colors=np.full((len(model.mean), 3), 140.0), background=(255, 0, 0))

@@ -79,6 +79,9 @@ def face_texture(face, model, size: int | None = None) -> Texture:
     def gather(values, index):
         return np.einsum("nk,nkc->nc", barycentric, values[index])
 
+    def share_of(*regions):
+        return gather(model.region_mask(*regions).astype(np.float32)[:, None], corners)[:, 0]
+
     def seen_through(index):
         """Photo colour and weight of each texel, were it at the given vertices."""
         place = gather(points, index)
@@ -90,8 +93,11 @@ def face_texture(face, model, size: int | None = None) -> Texture:
         hidden = z < surface - _BEHIND_MM / face.mm_per_px
         hidden |= (x < 0) | (y < 0) | (x > photo.shape[1]) | (y > photo.shape[0])
         facing = _smooth_step(gather(normals, index)[:, 2], *_FACING)
-        return colors, facing * _soft(hidden, inside, max(_FADE * size, 1.5))
+        weight = facing * _soft(hidden, inside, max(_FADE * size, 1.5))
+        # Between the lips the photo is all there is: teeth are neither painted nor on the other side.
+        return colors, np.where(in_mouth, np.float32(~hidden), weight)
 
+    in_mouth = share_of("mouth") > 0.5
     colors, weight = seen_through(corners)
     mirrored, mirror_weight = seen_through(np.asarray(model.mirror)[corners])
     skin = model.region_mask("skin", "lips", "brows").astype(np.float32)
@@ -107,8 +113,7 @@ def face_texture(face, model, size: int | None = None) -> Texture:
         gather(fields.carried(colors, mirrored, weight * mirror_weight, settle=False), corners)
     )
     # A gaze isn't symmetric, nor is what lies between parted lips.
-    own = gather(model.region_mask("eyes", "mouth").astype(np.float32)[:, None], corners)[:, 0]
-    mirror_weight = mirror_weight * (1.0 - own)
+    mirror_weight = mirror_weight * (1.0 - share_of("eyes", "mouth"))
     filled = painted + mirror_weight[:, None] * (mirrored - painted)
     mixed = filled + weight[:, None] * (colors - filled)
 
