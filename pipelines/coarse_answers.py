@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from tfface.errors import InputError
 from tfface.morphable import representation
 from tfface.output import write_arrays
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
+from tfface.progress import tracked
 
 
 def collect(networks, faces: int, batch: int, seed: int, passes: int) -> dict[str, np.ndarray]:
@@ -32,7 +32,7 @@ def collect(networks, faces: int, batch: int, seed: int, passes: int) -> dict[st
     data = synthetic_batches(networks.face_model, CoarseDataConfig(seed=seed), batch, 0, networks.coarse.config.size)
     r = [
         networks.coarse.all_passes(one["image"], passes=passes)[:, -1].numpy()
-        for one in track(data.take(count), "faces", total=count)
+        for one in tracked(data.take(count), "faces", total=count)
     ]
     return {"r": np.stack(r).astype(np.float32), "seed": np.array(seed)}
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from rich.progress import track
 
 from tfface.errors import InputError
 from tfface.geometry.depth import normals_from_depth
@@ -27,6 +26,7 @@ from tfface.pipelines.occluders import occlude, smooth_noise, strands
 from tfface.pipelines.sampling import SamplingConfig, seeds, uniform
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.synthetic_detail import DetailWorld
+from tfface.progress import tracked
 from tfface.rendering.shading import directional, specular
 
 FIRST = 1_000_000
@@ -85,7 +85,7 @@ def write_bank(model, folder: Path, heads: int, size: int = 400, first: int = FI
       severity: of the oldest skin, see `DetailWorld.head`.
     """
     world = DetailWorld(model)
-    for number in track(range(first, first + heads), "heads"):
+    for number in tracked(range(first, first + heads), "heads"):
         path = folder / f"{number}.head"
         if not path.is_file():
             write_files(folder, {path.name: pack(world.surface_sample(world.head(number, POSES, severity), size))})

@@ -17,6 +17,7 @@ from tfface.pipelines.evaluate_truth import (
     reconstruct,
     report,
 )
+from tfface.progress import tracked
 
 PROTOCOL = (
     "{faces} photographs of {folder} with measured depth. Face: {crop}. Pixels: white in the mask, with a measured and "
@@ -117,7 +118,7 @@ def run(reconstructor, config: DepthEvaluationConfig) -> dict:
     errors = {"coarse": [], "fine": []}
     if true_scale:
         errors |= {"coarse, true scale": [], "fine, true scale": []}
-    for one in measured:
+    for one in tracked(measured, "photographs"):
         rgb = load_image(one.photo)
         mask = read_mask(one, rgb.shape[:2])
         true = read_depth(one, rgb.shape[:2], settings)

@@ -9,6 +9,7 @@ from tfface.geometry.depth import slopes_from_depth
 from tfface.pipelines import evaluate_print_through, evaluate_shading
 from tfface.pipelines.evaluate_normals import angle_row, angular_errors, closer_percent
 from tfface.pipelines.synthetic_detail import SEED, DetailWorld, Picture, image_normals, smooth_depth
+from tfface.progress import tracked
 from tfface.resampling import resample
 
 PROTOCOL = (
@@ -193,7 +194,7 @@ def run(networks, config: DetailEvaluationConfig | None = None, world: DetailWor
         shading = [evaluate_shading.run(networks, settings)]
     refiner, errors = Refiner(networks, world), {}
     faces = config.faces or DEFAULT_FACES
-    for index in range(faces):
+    for index in tracked(range(faces), "heads"):
         for name, measured in _measure(refiner, refiner.world.head(index), config.sizes).items():
             errors.setdefault(name, _Errors()).add(*measured)
     rows = []

@@ -10,6 +10,7 @@ from tfface.geometry.camera import rotation_matrix
 from tfface.morphable.correspondences import JAW, landmark_correspondences
 from tfface.morphable.fitting import Fit, landmark_nme, point_distances
 from tfface.pipelines import aflw2000, evaluate_features, landmark_photos
+from tfface.progress import tracked
 
 PROTOCOL = (
     "{faces} {kind} of {folder}. Crop: {crop}. NME: mean 2D distance of the predicted landmarks to the given ones over "
@@ -120,7 +121,7 @@ def predict(networks, photos, config: LandmarkEvaluationConfig):
     size = networks.coarse.config.size
     squares = landmark_squares(photos.points68)
     parts = []
-    for start in range(0, len(squares), config.batch):
+    for start in tracked(range(0, len(squares), config.batch), "photographs"):
         crops = []
         for row in range(start, min(start + config.batch, len(squares))):
             rgb = read_rgb(photos.path(row))

@@ -15,6 +15,7 @@ from tfface.pipelines.evaluate_truth import (
     reconstruct,
     report,
 )
+from tfface.progress import tracked
 
 PROTOCOL = (
     "{faces} photographs of {folder} with measured normals; positive x, y, z of the files: {axes}. Face: {crop}. "
@@ -131,7 +132,7 @@ def run(reconstructor, config: NormalsEvaluationConfig) -> dict:
     """
     signs, measured = axis_signs(config.axes), list_folder(config.folder, "normals", config.limit)
     errors = {"coarse": [], "fine": []}
-    for one in measured:
+    for one in tracked(measured, "photographs"):
         rgb = load_image(one.photo)
         mask = read_mask(one, rgb.shape[:2])
         true = read_normals(one, rgb.shape[:2], signs)

@@ -10,6 +10,7 @@ from tfface.pipelines.occluders import strands
 from tfface.pipelines.sampling import SamplingConfig
 from tfface.pipelines.synthetic_detail import FLAT, Picture, random_light
 from tfface.pipelines.synthetic_skin import brows, moles, text, wrinkles
+from tfface.progress import tracked
 
 PROTOCOL = (
     "Print-through: {faces} smooth heads, nearly frontal, FineNet starting from their true coarse depth, at {sizes} "
@@ -48,7 +49,7 @@ def run(refiner, sizes: tuple[int, ...], faces: int = 0) -> dict:
     rows = []
     for size in sizes:
         sums = {}
-        for index in range(faces):
+        for index in tracked(range(faces), f"painted heads at {size} px"):
             for name, added in _head(refiner, _FIRST + index, size).items():
                 sums.setdefault(name, []).append(added)
         found = {name: _row(f"{size} px, {name}", added) for name, added in sums.items()}

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfface.losses import shading
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
 from tfface.pipelines import evaluate_landmarks
+from tfface.progress import tracked
 
 PROTOCOL = (
     "Shading residual: {faces} validation photographs of {folder}, cut around their landmarks at {sizes} px, "
@@ -66,7 +67,7 @@ def run(networks, config: ShadingEvaluationConfig) -> dict:
     rows = []
     for size in config.sizes:
         residuals = {name: [] for name in CRITERIA}
-        for row in range(len(r)):
+        for row in tracked(range(len(r)), f"photographs at {size} px"):
             rgb = evaluate_landmarks.read_rgb(photos.path(row))
             image = evaluate_landmarks.grey_crop(rgb, squares[row], size)
             bounds = getattr(photos, "valid", np.tile([0, 0, *rgb.shape[1::-1]], (len(r), 1)))[row]

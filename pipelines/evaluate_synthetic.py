@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from tfface.progress import tracked
+
 PROTOCOL = (
     "{faces} synthetic faces drawn with seed {seed}, which training does not use, in the training's world. Depth: the "
     "coarse depth map rendered from the predicted r against that of the true r, on pixels of the face valid in both, "
@@ -110,7 +112,8 @@ def run(networks, config: SyntheticEvaluationConfig | None = None) -> dict:
     compare, on_face = DepthComparison(model, coarse.config.size), face_vertices(model)
     world = SyntheticConfig(size=coarse.config.size, batch=config.batch)
     batches = -(-config.faces // config.batch)
-    for batch in synthetic_dataset(model, world, seed=config.seed).take(batches):
+    drawn = synthetic_dataset(model, world, seed=config.seed).take(batches)
+    for batch in tracked(drawn, "faces", total=batches):
         r_true = batch["r"].numpy()
         floor = np.concatenate([np.zeros_like(r_true[:, :284]), r_true[:, 284:]], axis=1)
         estimates = [floor, *np.moveaxis(coarse.all_passes(batch["image"]).numpy(), 1, 0)]

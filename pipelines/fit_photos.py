@@ -61,11 +61,11 @@ def fit_rows(model, photos: landmark_photos.LandmarkPhotos, table: Correspondenc
         index: `[M]`, which of the 478 points they are.
         config: a `FitPhotosConfig`.
     """
-    from rich.progress import track
+    from tfface.progress import tracked
 
     parts = [
         fit(model, photos.points[start : start + config.chunk][:, index], table, config.fitting)
-        for start in track(range(0, len(photos.number), config.chunk), description="fitting")
+        for start in tracked(range(0, len(photos.number), config.chunk), "fitting")
     ]
     fields = ("square", "r", "distances")
     return Fit(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))

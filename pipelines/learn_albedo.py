@@ -13,7 +13,6 @@ import argparse
 import sys
 
 import numpy as np
-from rich.progress import track
 
 from tfface.errors import InputError
 from tfface.losses.lighting import harmonics
@@ -21,6 +20,7 @@ from tfface.meshes.appearance import to_linear
 from tfface.morphable.default_labels import painted_albedo
 from tfface.morphable.model import MorphableModel
 from tfface.output import write_arrays
+from tfface.progress import tracked
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """Luminance of linear sRGB."""
@@ -128,7 +128,7 @@ class VertexColors:
 
         geometry = tf.function(self.renderer.geometry)
         steps = range(0, len(self.r), self.BATCH)
-        for start in track(steps, description="Reading photographs"):
+        for start in tracked(steps, "photographs"):
             rows = range(start, min(start + self.BATCH, len(self.r)))
             r = tf.constant(self.r[start : start + self.BATCH], tf.float32)
             projected, normals, visibility = geometry(r)

@@ -2,10 +2,10 @@
 
 import keras
 import tensorflow as tf
-from rich.progress import track
 
 from tfface.losses.landmarks import ProjectedLandmarks
 from tfface.pipelines.sampling import sample_r, seeds
+from tfface.progress import tracked
 
 BATCH = 512
 
@@ -48,5 +48,5 @@ def prime(points_to_face: keras.Model, model, points: ProjectedLandmarks, loss, 
         optimizer.apply(tape.gradient(value, variables), variables)
         return value
 
-    values = [step(tf.constant(index, tf.int64)) for index in track(range(steps), "points to r")]
+    values = [step(tf.constant(index, tf.int64)) for index in tracked(range(steps), "points to r")]
     return float(tf.reduce_mean(values[-max(steps // 10, 1) :])) if values else float("nan")

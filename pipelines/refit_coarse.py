@@ -15,13 +15,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.progress import track
 
 from tfface.errors import InputError
 from tfface.morphable import representation
 from tfface.morphable.model import MorphableModel
 from tfface.pipelines.assemble import load_coarse_run, save_coarse_run
 from tfface.pipelines.coarse_data import CoarseDataConfig, coarse_dataset
+from tfface.progress import tracked
 
 PENALTIES = (300.0, 1000.0, 3000.0, 10000.0, 30000.0, 100000.0)
 """Of which each coefficient of r takes the one that does best on faces held out."""
@@ -90,7 +90,7 @@ def collect(coarse, config: RefitConfig) -> dict[str, np.ndarray]:
     count = -(-config.faces // config.batch)
     parts = []
     data = coarse_dataset(coarse.face_model, config.data, config.batch).take(count)
-    for number, (image, r, _) in enumerate(track(data, "faces", total=count)):
+    for number, (image, r, _) in enumerate(tracked(data, "faces", total=count)):
         answer, estimate, seen = last_pass(image)
         held_out = np.full(config.batch, number % HELD_OUT == HELD_OUT - 1)
         parts.append((answer, answer + r - estimate, seen, held_out))

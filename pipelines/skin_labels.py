@@ -15,7 +15,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tensorflow as tf
-from rich.progress import track
 from scipy.ndimage import gaussian_filter
 
 from tfface.detection import cut
@@ -28,6 +27,7 @@ from tfface.networks.cell_net import to_cells
 from tfface.networks.fine_net import CAMERA_GAMMA, SKIN_CELLS
 from tfface.output import write_arrays
 from tfface.pipelines.fitted_photos import FittedPhotosConfig, select
+from tfface.progress import tracked
 from tfface.rendering.coarse_surface import CoarseSurface
 from tfface.rendering.visibility import interpolate
 
@@ -133,7 +133,7 @@ def label(model, config: FittedPhotosConfig, count: int | None = None) -> dict[s
     """
     table, labels, rows = select(config), Labels(model), []
     order = np.random.default_rng(config.seed).permutation(len(table.number))[:count]
-    for i in track(order, "photographs"):
+    for i in tracked(order, "photographs"):
         path, square, r, number = (column[i] for column in (table.path, table.square, table.r, table.number))
         found = labels(path, square, r)
         if found is not None:

@@ -55,19 +55,14 @@ def _track(frames, reconstructor, arguments) -> tuple[int, int]:
     """Frames in all, and frames with a face."""
     import contextlib
 
-    from rich.console import Console
-    from rich.progress import track
-
+    from tfface.progress import tracked
     from tfface.tracking import FaceTracker, TrackerConfig
     from tfface.tracking.video import Overlay, VideoFile
 
     out = Path(arguments.out)
     tracker = FaceTracker(reconstructor, TrackerConfig(detector=arguments.detector, max_faces=arguments.max_faces or 0))
     overlay = Overlay(reconstructor.face_model.triangles)
-    console = Console(stderr=True)
-    steps = track(
-        frames, "tracking", total=frames.count, console=console, transient=True, disable=not console.is_terminal
-    )
+    steps = tracked(frames, "tracking", total=frames.count)
     total = seen = 0
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(_Growing(out / "frames.jsonl"))

@@ -5,7 +5,6 @@ import importlib.resources
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from tfface.morphable import default_labels
 from tfface.morphable.model import MorphableModel
@@ -14,6 +13,7 @@ from tfface.morphable.random_heads import ANCESTRIES, RandomHeads
 from tfface.morphable.representation import EXPRESSION_SIZE, IDENTITY_SIZE
 from tfface.morphable.rim import fill_notches
 from tfface.morphable.targets import ACTIONS, TARGETS, Assets, read_base_mesh, read_mirror, read_target
+from tfface.progress import tracked
 
 EYEBALLS = ("helper-l-eye", "helper-r-eye")
 NECK_CUT = 6.05
@@ -143,7 +143,7 @@ def build_default_model(source, config: BuildConfig | None = None) -> MorphableM
 
     rng = np.random.default_rng(config.seed)
     world = RandomHeads(assets, base.vertices, head.keep)
-    drawn = [world.draw(rng) for _ in track(range(config.heads), description="Drawing heads")]
+    drawn = [world.draw(rng) for _ in tracked(range(config.heads), "heads")]
     heads = np.stack(drawn).astype(np.float32)
     # Mirrored heads make the mean symmetric and every component symmetric or antisymmetric, up to rounding.
     heads = np.concatenate([heads, heads[:, mirror] * np.array([-1, 1, 1], np.float32)])
