@@ -52,6 +52,25 @@ def split_columns(rows: tf.Tensor) -> list[tf.Tensor]:
     return tf.unstack(tf.transpose(rows), num=rows.shape[1])
 
 
+def corners(values: tf.Tensor, triangles) -> tf.Tensor:
+    """What each triangle's three corners have, one after the other.
+
+    Args:
+      values: of vertices, `[V, C]`, or `[B, V, C]` of meshes that share their triangles.
+      triangles: `[T, 3]` int32.
+
+    Returns:
+      `[T, 3 C]`, or `[B·T, 3 C]`, mesh by mesh: batched gathers are slower and harder to convert.
+    """
+    values, triangles = tf.convert_to_tensor(values), tf.convert_to_tensor(triangles, tf.int32)
+    channels = values.shape[-1]
+    if values.shape.rank == 3:
+        first = tf.range(tf.shape(values)[0]) * tf.shape(values)[1]
+        triangles = tf.reshape(triangles[None] + first[:, None, None], [-1, 3])
+        values = tf.reshape(values, [-1, channels])
+    return tf.reshape(tf.gather(values, triangles), [-1, 3 * channels])
+
+
 def normalize(vectors: tf.Tensor, epsilon: float = 1e-12) -> tf.Tensor:
     """Unit vectors `[..., 3]`; zero where the input is zero, with finite gradients there."""
     return vectors * tf.math.rsqrt(tf.reduce_sum(vectors * vectors, axis=-1, keepdims=True) + epsilon)
@@ -68,13 +87,10 @@ def vertex_normals(vertices: tf.Tensor, triangles, faces_of_vertex) -> tf.Tensor
     Returns:
       `[B, V, 3]`; zero at a vertex without triangles.
     """
-    batch, count = tf.shape(vertices)[0], tf.shape(vertices)[1]
-    index = tf.convert_to_tensor(triangles, tf.int32)[None] + (tf.range(batch) * count)[:, None, None]
-    corners = tf.gather(tf.reshape(vertices, [-1, 3]), tf.reshape(index, [-1, 3]))
-    ax, ay, az, bx, by, bz, cx, cy, cz = split_columns(tf.reshape(corners, [-1, 9]))
+    ax, ay, az, bx, by, bz, cx, cy, cz = split_columns(corners(vertices, triangles))
     ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
     face = join_columns(uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
-    padded = tf.pad(tf.reshape(face, [batch, -1, 3]), [[0, 0], [0, 1], [0, 0]])
+    padded = tf.pad(tf.reshape(face, [tf.shape(vertices)[0], -1, 3]), [[0, 0], [0, 1], [0, 0]])
     # A sum over the first of both axes: over the second it takes three times as long.
     return normalize(tf.reduce_sum(tf.gather(padded, tf.transpose(faces_of_vertex), axis=1), axis=1))
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfface.geometry.mesh import join_columns, split_columns
+from tfface.geometry.mesh import corners, join_columns, split_columns
 
 _NEVER = 2**31 - 1
 _EDGE_TOLERANCE = 1e-5
@@ -73,79 +73,21 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
         raise ValueError(f"expected vertices of shape [B, V, 3], received {list(vertices.shape)}")
     if triangles.shape.rank != 2 or triangles.shape[-1] != 3:
         raise ValueError(f"expected triangles of shape [T, 3], received {list(triangles.shape)}")
-    batch, vertex_count = tf.shape(vertices)[0], tf.shape(vertices)[1]
-    triangle_count = tf.shape(triangles)[0]
-    # Depth as the share of its own mesh's range, 0 nearest, so that no mesh coarsens another's key.
-    nearest = tf.reduce_max(vertices[:, :, 2:], axis=1, keepdims=True)
-    farthest = tf.reduce_min(vertices[:, :, 2:], axis=1, keepdims=True)
-    behind = (nearest - vertices[:, :, 2:]) / tf.maximum(nearest - farthest, 1e-6)
-    # One flat list of B·T triangles over one flat list of B·V vertices.
-    flat = tf.reshape(tf.concat([vertices[:, :, :2], behind], axis=-1), [-1, 3])
-    index = tf.reshape(triangles[None] + (tf.range(batch) * vertex_count)[:, None, None], [-1, 3])
-    ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = split_columns(tf.reshape(tf.gather(flat, index), [-1, 9]))
-    area = _edge(ax, ay, bx, by, cx, cy)
-    # y points down, so a front face has a negative area; a NaN fails every comparison and drops out.
-    drawable = area < 0.0 if cull else tf.not_equal(area, 0.0) & (tf.abs(area) < 3e38)
-
-    # λ₁, λ₂ and the depth are affine in (x, y); a is their origin, near which float32 has digits to spare.
-    inverse = tf.math.divide_no_nan(1.0, area)
-    first_x, first_y = (cy - ay) * inverse, (ax - cx) * inverse
-    second_x, second_y = (ay - by) * inverse, (bx - ax) * inverse
-    to_b, to_c = b_behind - a_behind, c_behind - a_behind
-    planes = [ax, ay, first_x, first_y, second_x, second_y]
-    depths = [a_behind, to_b * first_x + to_c * second_x, to_b * first_y + to_c * second_y]
-
-    # The rows of each triangle's bounding box, and on each the pixels between the edges.
-    left, right = _pixels_between([ax, bx, cx], width)
-    top, bottom = _pixels_between([ay, by, cy], height)
-    rows = tf.where(drawable & (right >= left), tf.cast(tf.maximum(bottom - top + 1.0, 0.0), tf.int32), 0)
-    owner, begin = _each(rows)
-    of_row = split_columns(tf.gather(join_columns(*planes, *depths, left, right), owner))
-    ax, ay, first_x, first_y, second_x, second_y, behind, behind_x, behind_y, left, right = of_row
-    line = tf.gather(tf.cast(top, tf.int32) - begin, owner) + tf.range(tf.shape(owner)[0])
-    y = tf.cast(line, tf.float32)
-    first, second, middle = first_y * (y + 0.5 - ay), second_y * (y + 0.5 - ay), ax - 0.5
-    for value, slope in ((1.0 - first - second, -first_x - second_x), (first, first_x), (second, second_x)):
-        crossing = middle + tf.math.divide_no_nan(-_EDGE_TOLERANCE - value, slope)
-        left = tf.where(slope > 0.0, tf.maximum(left, crossing - _SPAN_MARGIN), left)
-        right = tf.where(slope < 0.0, tf.minimum(right, crossing + _SPAN_MARGIN), right)
-    left, right = tf.math.ceil(left), tf.math.floor(right)
-    row, begin = _each(tf.cast(tf.maximum(right - left + 1.0, 0.0), tf.int32))
-
-    # What the leftmost pixel of each row has, and what changes from pixel to pixel.
-    mesh = owner // tf.maximum(triangle_count, 1)
-    number = owner - mesh * triangle_count
-    pixel = (mesh * height + line) * width + tf.cast(left, tf.int32)
-    x = left - middle
-    start = join_columns(
-        first + first_x * x,
-        first_x,
-        second + second_x * x,
-        second_x,
-        behind + behind_x * x + behind_y * (y + 0.5 - ay),
-        behind_x,
-    )
-    first, first_x, second, second_x, behind, behind_x = split_columns(tf.gather(start, row))
-    number, pixel, begin = split_columns(tf.gather(join_columns(number, pixel, begin), row))
-    column = tf.range(tf.shape(row)[0]) - begin
-    along = tf.cast(column, tf.float32)
-    first, second, behind = first + first_x * along, second + second_x * along, behind + behind_x * along
-    # The tolerance closes the cracks that rounding opens between triangles which share an edge.
-    inside = tf.minimum(tf.minimum(first, second), 1.0 - first - second) >= -_EDGE_TOLERANCE
-
+    batch, triangle_count = tf.shape(vertices)[0], tf.shape(triangles)[0]
+    columns, top, count = _triangles(vertices, triangles, height, width, cull)
+    rows, owner, line = _rows(columns, top, count)
     # The key: how far behind the mesh's nearest vertex, in steps that leave room for the triangle's index.
-    steps = tf.maximum(_NEVER // tf.maximum(triangle_count, 1) - 2, 1)
-    level = tf.cast(tf.clip_by_value(behind, 0.0, 1.0) * tf.cast(steps, tf.float32), tf.int32)
-    key = tf.minimum(level, steps) * triangle_count + number
-    key = tf.where(inside, key, tf.fill(tf.shape(key), _NEVER))
-    best = tf.math.unsorted_segment_min(key, pixel + column, batch * height * width)
+    mesh = owner // tf.maximum(triangle_count, 1)
+    number, first_pixel = owner - mesh * triangle_count, (mesh * height + line) * width
+    key, pixel = _keys(rows, number, first_pixel, triangle_count)
+    best = tf.math.unsorted_segment_min(key, pixel, batch * height * width)
 
     # Barycentric coordinates once more, for the winners only.
     hit = best < _NEVER
     triangle = tf.where(hit, tf.math.floormod(best, tf.maximum(triangle_count, 1)), -tf.ones_like(best))
     mesh = tf.reshape(tf.tile((tf.range(batch) * triangle_count)[:, None], [1, height * width]), [-1])
     ax, ay, first_x, first_y, second_x, second_y = split_columns(
-        tf.gather(join_columns(*planes), mesh + tf.maximum(triangle, 0))
+        tf.gather(join_columns(*columns[:6]), mesh + tf.maximum(triangle, 0))
     )
     x = tf.tile(tf.range(tf.cast(width, tf.float32)) + 0.5, [batch * height]) - ax
     y = tf.reshape(tf.tile(tf.range(tf.cast(height, tf.float32))[None, :, None] + 0.5, [batch, 1, width]), [-1]) - ay
@@ -153,6 +95,85 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     first, second = (first_x * x + first_y * y) * seen, (second_x * x + second_y * y) * seen
     weights = join_columns(seen - first - second, first, second)
     return Visibility(tf.reshape(triangle, [batch, height, width]), tf.reshape(weights, [batch, height, width, 3]))
+
+
+def _triangles(vertices, triangles, height, width, cull):
+    """Every triangle of every mesh, as columns `[B·T]`.
+
+    Returns:
+      ax, ay, the slopes of λ₁ and of λ₂ in x and y, the depth at a and its slopes, and the bounding box's first and
+      last column of pixels; its first row; and how many rows it has, 0 where nothing is drawn.
+    """
+    # Depth as the share of its own mesh's range, 0 nearest, so that no mesh coarsens another's key.
+    nearest = tf.reduce_max(vertices[:, :, 2:], axis=1, keepdims=True)
+    farthest = tf.reduce_min(vertices[:, :, 2:], axis=1, keepdims=True)
+    behind = (nearest - vertices[:, :, 2:]) / tf.maximum(nearest - farthest, 1e-6)
+    ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = split_columns(
+        corners(tf.concat([vertices[:, :, :2], behind], axis=-1), triangles)
+    )
+    area = _edge(ax, ay, bx, by, cx, cy)
+    # y points down, so a front face has a negative area; a NaN fails every comparison and drops out.
+    drawable = area < 0.0 if cull else tf.not_equal(area, 0.0) & (tf.abs(area) < 3e38)
+    # λ₁, λ₂ and the depth are affine in (x, y); a is their origin, near which float32 has digits to spare.
+    inverse = tf.math.divide_no_nan(1.0, area)
+    first_x, first_y = (cy - ay) * inverse, (ax - cx) * inverse
+    second_x, second_y = (ay - by) * inverse, (bx - ax) * inverse
+    to_b, to_c = b_behind - a_behind, c_behind - a_behind
+    behind_x, behind_y = to_b * first_x + to_c * second_x, to_b * first_y + to_c * second_y
+    left, right = _pixels_between([ax, bx, cx], width)
+    top, bottom = _pixels_between([ay, by, cy], height)
+    rows = tf.where(drawable & (right >= left), tf.cast(tf.maximum(bottom - top + 1.0, 0.0), tf.int32), 0)
+    columns = [ax, ay, first_x, first_y, second_x, second_y, a_behind, behind_x, behind_y, left, right]
+    return columns, tf.cast(top, tf.int32), rows
+
+
+def _rows(columns, top, count):
+    """The rows of pixels that each triangle crosses.
+
+    Returns:
+      λ₁, λ₂ and the depth at the leftmost pixel of each row, each followed by its slope in x, then that pixel's column
+      and the last one's; whose row it is, and the image's row.
+    """
+    owner, begin = _each(count)
+    of_row = split_columns(tf.gather(join_columns(*columns), owner))
+    ax, ay, first_x, first_y, second_x, second_y, behind, behind_x, behind_y, left, right = of_row
+    line = tf.gather(top - begin, owner) + tf.range(tf.shape(owner)[0])
+    y = tf.cast(line, tf.float32) + 0.5 - ay
+    first, second, middle = first_y * y, second_y * y, ax - 0.5
+    # Between the edges.
+    for value, slope in ((1.0 - first - second, -first_x - second_x), (first, first_x), (second, second_x)):
+        crossing = middle + tf.math.divide_no_nan(-_EDGE_TOLERANCE - value, slope)
+        left = tf.where(slope > 0.0, tf.maximum(left, crossing - _SPAN_MARGIN), left)
+        right = tf.where(slope < 0.0, tf.minimum(right, crossing + _SPAN_MARGIN), right)
+    left, right = tf.math.ceil(left), tf.math.floor(right)
+    x = left - middle
+    behind += behind_x * x + behind_y * y
+    return [first + first_x * x, first_x, second + second_x * x, second_x, behind, behind_x, left, right], owner, line
+
+
+def _keys(rows, number, first_pixel, triangle_count):
+    """What every pixel of every row proposes, `[Σ pixels]`: its key, `_NEVER` off the triangle, and which pixel it is.
+
+    Args:
+      rows: from `_rows`.
+      number: the triangle of each row.
+      first_pixel: the number of the image's first pixel in each row.
+      triangle_count: T.
+    """
+    *planes, left, right = rows
+    row, begin = _each(tf.cast(tf.maximum(right - left + 1.0, 0.0), tf.int32))
+    pixel = first_pixel + tf.cast(left, tf.int32)
+    first, first_x, second, second_x, behind, behind_x = split_columns(tf.gather(join_columns(*planes), row))
+    number, pixel, begin = split_columns(tf.gather(join_columns(number, pixel, begin), row))
+    column = tf.range(tf.shape(row)[0]) - begin
+    along = tf.cast(column, tf.float32)
+    first, second, behind = first + first_x * along, second + second_x * along, behind + behind_x * along
+    # The tolerance closes the cracks that rounding opens between triangles which share an edge.
+    inside = tf.minimum(tf.minimum(first, second), 1.0 - first - second) >= -_EDGE_TOLERANCE
+    steps = tf.maximum(_NEVER // tf.maximum(triangle_count, 1) - 2, 1)
+    level = tf.cast(tf.clip_by_value(behind, 0.0, 1.0) * tf.cast(steps, tf.float32), tf.int32)
+    key = tf.minimum(level, steps) * triangle_count + number
+    return tf.where(inside, key, tf.fill(tf.shape(key), _NEVER)), pixel + column
 
 
 def coverage(visibility: Visibility) -> tf.Tensor:
@@ -166,14 +187,9 @@ def interpolated_maps(visibility: Visibility, triangles, attributes: tf.Tensor) 
     attributes = tf.convert_to_tensor(attributes)
     triangle, channels = tf.maximum(visibility.triangle, 0), attributes.shape[-1]
     if attributes.shape.rank == 3:
-        # A gather over the flattened batch: batched gathers are slower and harder to convert.
-        mesh = tf.range(tf.shape(attributes)[0])[:, None, None]
-        triangle += mesh * tf.shape(triangles)[0]
-        triangles = triangles[None] + mesh * tf.shape(attributes)[1]
-        attributes = tf.reshape(attributes, [-1, channels])
+        triangle += tf.range(tf.shape(attributes)[0])[:, None, None] * tf.shape(triangles)[0]
     # First per triangle, as there are fewer of them: each pixel then fetches one row of 3·C instead of three of C.
-    corners = tf.reshape(tf.gather(attributes, triangles), [-1, 3 * channels])
-    seen = tf.transpose(tf.gather(corners, tf.reshape(triangle, [-1])))
+    seen = tf.transpose(tf.gather(corners(attributes, triangles), tf.reshape(triangle, [-1])))
     first, second, third = tf.unstack(tf.reshape(seen, [3, channels, -1]))
     weights = split_columns(tf.reshape(visibility.barycentric, [-1, 3]))
     values = first * weights[0] + second * weights[1] + third * weights[2]
