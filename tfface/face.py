@@ -153,6 +153,15 @@ class Face:
             )
         return model
 
+    def region(self, *names: str) -> np.ndarray:
+        """`[V]` bool: the vertices in regions of the face model, such as "lips" (`MorphableModel.region_names`).
+
+        Raises:
+          InputError: the face has no `face_model`, and wasn't made with the one that ships.
+          ValueError: there is no such region.
+        """
+        return self._model.region_mask(*names)
+
     def frontal(self, pose: str = "neutral") -> np.ndarray:
         """The un-posed head: `[V, 3]` mm in the face model's frame, looking straight ahead.
 

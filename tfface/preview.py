@@ -51,6 +51,7 @@ class Views:
       alpha: `[S, S, 1]` 1 on the mesh.
       coarse, fine: `[S, S, 3]` unit image-space normals without facets, without and with detail.
       depth: `[S, S]` of the fine surface in the grid's px, NaN off the mesh.
+      reached: `[S, S, 1]` share of the light that reaches the surface: half of it between the lips, elsewhere all.
     """
 
     photo: np.ndarray
@@ -59,6 +60,7 @@ class Views:
     coarse: np.ndarray
     fine: np.ndarray
     depth: np.ndarray
+    reached: np.ndarray
 
     def picture(self, kind: str, light=None) -> np.ndarray:
         """One of photo, overlay, coarse, fine, normals and depth: `[S, S, 3]` float32 0…255.
@@ -73,10 +75,10 @@ class Views:
         if kind == "photo":
             return self.photo
         if kind == "overlay":
-            shaded = shade(self.fine, albedo=(186, 204, 232), key=light)
+            shaded = shade(self.fine, albedo=(186, 204, 232), key=light) * self.reached
             return self.photo + 0.7 * self.alpha * (shaded - self.photo)
         if kind in ("coarse", "fine"):
-            return _over_paper(shade(getattr(self, kind), key=light), self.alpha)
+            return _over_paper(shade(getattr(self, kind), key=light) * self.reached, self.alpha)
         if kind == "normals":
             return _over_paper((self.fine * _Y_UP * 0.5 + 0.5) * 255.0, self.alpha)
         if kind == "depth":
@@ -91,7 +93,7 @@ def views(face: Face, size: int) -> Views:
     """
     left, top, side = _square_around(face)
     step = side / size
-    coarse, coarse_normals = _coarse(face, left, top, step, size)
+    coarse, coarse_normals, reached = _coarse(face, left, top, step, size)
     detail = np.nan_to_num(face.patch.fine - face.patch.coarse)
     window = (left - face.patch.left, top - face.patch.top, step, size, size, "zero")
     # Depth scales with the picture, so that the normals of a tile are those of the photo.
@@ -104,6 +106,7 @@ def views(face: Face, size: int) -> Views:
         coarse=coarse_normals,
         fine=_bent(coarse_normals, np.where(np.isfinite(coarse), detail, np.nan)),
         depth=coarse + detail,
+        reached=reached,
     )
 
 
@@ -122,14 +125,15 @@ def preview_tiles(face: Face, tile: int = 320) -> dict[str, np.ndarray]:
     return {name: halved(pictures[name]) for name in TILES}
 
 
-def _coarse(face: Face, left: float, top: float, step: float, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Depth `[size, size]` of the face's mesh in the tile's px, NaN off it, and its normals without facets."""
+def _coarse(face: Face, left: float, top: float, step: float, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the face's mesh in the tile's px: depth `[size, size]`, NaN off it, normals without facets, and `reached`."""
     points = (face.vertices_image - np.array([left, top, 0.0])) / step
-    attributes = np.concatenate([points[:, 2:], smooth_normals(face.vertices, face.triangles) * _Y_UP], axis=1)
-    values, mask = draw(points, face.triangles, attributes, size, size)
-    normals = _unit(values[..., 1:])
+    normals = smooth_normals(face.vertices, face.triangles) * _Y_UP
+    reached = 1.0 - 0.5 * face.region("mouth")[:, None]
+    values, mask = draw(points, face.triangles, np.hstack([points[:, 2:], normals, reached]), size, size)
+    normals = _unit(values[..., 1:4])
     normals[~mask] = (0.0, 0.0, 1.0)
-    return np.where(mask, values[..., 0], np.nan), normals
+    return np.where(mask, values[..., 0], np.nan), normals, values[..., 4:]
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
