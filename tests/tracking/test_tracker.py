@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.fakes import DomeModel
 from tfface.detection import Detection
+from tfface.reconstructor import Reconstructor
 from tfface.tracking import FaceTracker, TrackerConfig
 from tfface.tracking import tracker as room
 
@@ -68,6 +69,15 @@ def test_a_still_head_is_held_still(scene):
     raw = np.array([scene.coarse(None, [(90.0, 60.0, 80.0)])[0, 287:289] * 40 for n in range(90)])
     jitter = np.linalg.norm(np.diff(tracks[30:], axis=0), axis=-1).mean()
     assert jitter < 0.3 * np.linalg.norm(np.diff(raw, axis=0), axis=-1).mean()
+
+
+def test_the_shipped_weights_hold_a_still_portrait_still():
+    from skimage.data import astronaut
+
+    tracker, rng, picture = FaceTracker(Reconstructor.from_pretrained()), np.random.default_rng(0), astronaut()
+    frames = [np.clip(picture + rng.normal(0.0, 5.0, picture.shape), 0, 255).astype(np.uint8) for _ in range(20)]
+    tracks = np.array([tracker(frame, n / 30)[0].landmarks[:, :2] for n, frame in enumerate(frames)])
+    assert np.linalg.norm(np.diff(tracks, axis=0), axis=-1).mean() < 0.3
 
 
 def test_faces_come_and_go(scene):
