@@ -89,6 +89,17 @@ def test_background_is_no_skin(model):
     assert np.percentile(found[:, 0] - found[:, 2], 99) < 60
 
 
+def test_clothes_do_not_colour_the_nape(model):
+    # A red collar on the lower half of the neck, and what the photograph doesn't show of the neck behind it.
+    colors, neck = np.full((len(model.mean), 3), 140.0), model.region_mask("neck")
+    collar = neck & (model.mean[:, 1] < np.median(model.mean[neck, 1]))
+    colors[collar] = 200.0, 20.0, 20.0
+    texture = face_texture(painted_face(model, colors=colors), model, SIZE)
+    nape = neck & (seen_at_vertices(texture, model) == 0) & (model.mean[:, 2] < model.mean[neck, 2].mean())
+    found = at_vertices(texture, model)[nape]
+    assert nape.sum() > 20 and np.median(found[:, 0] / found[:, 1]) < 1.5
+
+
 def test_islands_are_padded(frontal):
     outside = np.isnan(frontal.seen)
     assert outside.any() and frontal.image[outside].min() > 10

@@ -29,8 +29,10 @@ _FACING = (0.15, 0.5)
 """Cosines to the camera between which the photo fades in."""
 _FADE = 0.012
 """Width of the fade beside hidden parts, in texture widths."""
-_FIELD_LIMIT = 1.5
-"""Largest |ln ratio| that is carried on: beyond it, it isn't skin that was seen."""
+_FIELD_LIMIT = 3.0
+"""Largest |ln ratio| that is carried on."""
+_FIELD_SPREAD = 0.7
+"""|ln ratio| from its kind's median at which what was seen counts a quarter: clothes aren't skin, nor a wall hair."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,11 +129,11 @@ def face_texture(face, model, size: int | None = None) -> Texture:
 def _light(appearance, normals, model):
     """Light `[V, 3]` on the vertices, for painting.
 
-    Nothing in the photo tells how dark the unseen back is; it gets at least half of what a surface that faces the
-    camera gets. Eyeballs lie in their sockets: all of it gets the light of their front.
+    Nothing in the photo tells how dark the unseen back is; it gets at least three quarters of what a surface that
+    faces the camera gets. Eyeballs lie in their sockets: all of it gets the light of their front.
     """
     front = appearance.shade(np.array([0.0, 0.0, 1.0]))
-    light = np.maximum(appearance.shade(normals), 0.5 * front)
+    light = np.maximum(appearance.shade(normals), 0.75 * front)
     light[model.region_mask("eyes")] = front
     return light
 
@@ -251,13 +253,15 @@ class _Fields:
         known = np.minimum(total, 1.0)
         rest = np.zeros((self.count, 3))
         if settle:
+            face = self.model.region_mask("skin") & (known > 0.5)
             for kind in range(4):
                 chosen = self.kind == kind
                 # Of hair only its own tone says something; all else follows the skin, that is, the photo's exposure.
                 seen = chosen & (known > 0.5)
-                seen = seen if kind == 1 and seen.sum() >= 10 else (self.kind == 0) & (known > 0.5)
+                seen = seen if kind == 1 and seen.sum() >= 10 else face
                 if seen.any():
                     rest[chosen] = np.median(mean[seen], axis=0)
+            known = known / (1.0 + (np.linalg.norm(mean - rest, axis=1) / _FIELD_SPREAD) ** 2) ** 2
         pull = 0.01
         solve = factorized((self.laplacian + diags(known + pull)).tocsc())
         right = known[:, None] * mean + pull * rest
