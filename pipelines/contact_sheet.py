@@ -55,12 +55,14 @@ class Maps:
     Attributes:
       normals: `[S, S, 3]`, of the coarse shape.
       depth: `[S, S]` px.
+      mouth: `[S, S]` 0…1, how much of a pixel shows the mouth's inside.
       fine_normals: `[S, S, 3]` or None.
       fine_depth: `[S, S]` px or None.
     """
 
     normals: np.ndarray
     depth: np.ndarray
+    mouth: np.ndarray
     fine_normals: np.ndarray | None = None
     fine_depth: np.ndarray | None = None
 
@@ -73,14 +75,15 @@ def maps_of_r(model, r: np.ndarray, size: int) -> list[Maps]:
     from tfface.rendering.visibility import interpolate
 
     renderer = FeedbackRenderer(model, size)
+    mouth = tf.constant(model.region_mask("mouth")[None, :, None], tf.float32)
     maps = []
     for one in np.asarray(r, np.float32):
         vertices, normals, visibility = renderer.geometry(tf.constant(one[None]))
-        values = tf.concat([normals, vertices[..., 2:]], -1)
+        values = tf.concat([normals, vertices[..., 2:], mouth], -1)
         drawn = interpolate(visibility, model.triangles, values)[0].numpy()
         drawn[visibility.triangle[0].numpy() < 0] = np.nan
         normal = drawn[..., :3] / np.linalg.norm(drawn[..., :3], axis=-1, keepdims=True)
-        maps.append(Maps(normal * np.float32([1, -1, 1]), drawn[..., 3]))
+        maps.append(Maps(normal * np.float32([1, -1, 1]), drawn[..., 3], drawn[..., 4]))
     return maps
 
 
@@ -88,10 +91,13 @@ def maps_of_face(face, square, size: int) -> Maps:
     """A `Face`'s maps on the grid of a crop, by the nearest pixel.
 
     Args:
-      face: has depth, coarse_depth `[H, W]`, normals, coarse_normals `[H, W, 3]` on the photograph's grid.
+      face: has depth, coarse_depth `[H, W]`, normals, coarse_normals `[H, W, 3]` on its grid, and the mesh:
+        vertices_image `[V, 3]` px, triangles `[T, 3]`, region.
       square: (cx, cy, side) of the crop in the photograph's px.
       size: S in px.
     """
+    from tfface.meshes.drawing import draw as draw_mesh
+
     height, width = face.depth.shape
     steps = (np.arange(size) + 0.5) / size - 0.5
     column = np.floor(square[0] + steps * square[2]).astype(int)
@@ -105,18 +111,21 @@ def maps_of_face(face, square, size: int) -> Maps:
         return values
 
     zoom = size / square[2]
+    points = (face.vertices_image - [square[0], square[1], 0.0]) * zoom + [size / 2.0, size / 2.0, 0.0]
+    mouth, _ = draw_mesh(points, face.triangles, face.region("mouth")[:, None], size, size)
     return Maps(
         sample(face.coarse_normals),
         sample(face.coarse_depth) * zoom,
+        mouth[..., 0],
         sample(face.normals),
         sample(face.depth) * zoom,
     )
 
 
-def shade(normals: np.ndarray) -> np.ndarray:
-    """A clay-like picture `[S, S, 3]` float32 in 0…255 of normals, white off the face."""
+def shade(normals: np.ndarray, mouth: np.ndarray) -> np.ndarray:
+    """A clay-like picture `[S, S, 3]` float32 in 0…255 of normals, white off the face, darker between the lips."""
     light = np.clip(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0.0, 1.0)
-    grey = 30.0 + 215.0 * light
+    grey = (30.0 + 215.0 * light) * (1.0 - 0.5 * mouth)
     return np.repeat(np.where(np.isfinite(grey), grey, _WHITE)[..., None], 3, axis=-1).astype(np.float32)
 
 
@@ -124,13 +133,13 @@ def panels(photo: np.ndarray, maps: Maps) -> list[np.ndarray]:
     """The pictures of one person, each `[S, S, 3]` float32 in 0…255: photo, overlay, coarse, (fine,) normals, depth."""
     import matplotlib
 
-    coarse = shade(maps.normals)
+    coarse = shade(maps.normals, maps.mouth)
     on_face = np.isfinite(maps.depth)[..., None]
     pictures = [photo, np.where(on_face, 0.35 * photo + 0.65 * coarse, photo), coarse]
     normals, depth = maps.normals, maps.depth
     if maps.fine_depth is not None:
         normals, depth = maps.fine_normals, maps.fine_depth
-        pictures.append(shade(normals))
+        pictures.append(shade(normals, maps.mouth))
     code = (normals * [1, -1, 1] + 1.0) * 127.5
     pictures.append(np.where(np.isfinite(code), code, _WHITE))
     low, high = np.nanpercentile(depth, [2, 98]) if np.isfinite(depth).any() else (0.0, 1.0)
@@ -201,7 +210,7 @@ def _reconstruct(reconstructor, people, squares, config) -> list[Maps]:
     empty = np.full((config.size, config.size, 3), np.nan, np.float32)
     for picture, points, square in zip(people.pictures, people.points68, squares, strict=True):
         faces = reconstructor(picture, boxes=[[*points.min(0).tolist(), *points.max(0).tolist()]])
-        maps.append(maps_of_face(faces[0], square, config.size) if faces else Maps(empty, empty[..., 0]))
+        maps.append(maps_of_face(faces[0], square, config.size) if faces else Maps(empty, empty[..., 0], empty[..., 0]))
     return maps
 
 

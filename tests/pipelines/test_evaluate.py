@@ -198,7 +198,10 @@ def test_contact_sheet_of_a_reconstructor(photos, tmp_path):
     depth = np.full((256, 256), np.nan, np.float32)
     depth[100:200, 80:180] = 3.0
     normals = np.where(np.isfinite(depth)[..., None], np.float32([0, 0, 1]), np.float32(np.nan))
-    face = types.SimpleNamespace(depth=depth, coarse_depth=depth, normals=normals, coarse_normals=normals)
+    maps = {"depth": depth, "coarse_depth": depth, "normals": normals, "coarse_normals": normals}
+    corners = np.array([[80.0, 100.0, 3.0], [80.0, 200.0, 3.0], [180.0, 100.0, 3.0]])
+    mesh = {"vertices_image": corners, "triangles": np.array([[0, 1, 2]]), "region": lambda name: np.ones(3, bool)}
+    face = types.SimpleNamespace(**maps, **mesh)
     config = contact_sheet.ContactSheetConfig(str(folder), str(tmp_path / "s.png"), people=(0, 3), size=64)
     path = contact_sheet.run(config, reconstructor=lambda image, boxes: [face])
     with Image.open(path) as sheet:
