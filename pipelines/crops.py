@@ -8,6 +8,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from tfface.images import LUMA
+
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationConfig:
@@ -46,7 +48,7 @@ def to_grey(image):
     image = tf.cast(image, tf.float32) / 255.0
     if image.shape[-1] == 1:
         return image
-    return tf.reduce_sum(image * tf.constant([0.299, 0.587, 0.114]), axis=-1, keepdims=True)
+    return tf.reduce_sum(image * LUMA, axis=-1, keepdims=True)
 
 
 def cut_square(image, square, size):

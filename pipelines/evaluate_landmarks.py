@@ -97,9 +97,9 @@ def read_rgb(path) -> np.ndarray:
 def grey_crop(rgb: np.ndarray, square, size: int) -> np.ndarray:
     """What the networks see of a square, `[size, size, 1]` float32 in 0…1."""
     from tfface.detection import cut
+    from tfface.images import grey
 
-    grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255.0
-    return np.clip(cut(grey, square, size), 0.0, 1.0)[..., None]
+    return np.clip(cut(grey(rgb), square, size), 0.0, 1.0)[..., None]
 
 
 def _detector_square(rgb, points, fallback):

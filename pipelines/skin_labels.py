@@ -174,6 +174,8 @@ def main(arguments=None) -> int:
     parser.add_argument("--least-px", type=float, default=100.0, help="least size of the face in the photograph")
     options = parser.parse_args(arguments)
     try:
+        if options.count is not None and options.count < 1:
+            raise InputError(f"expected --count of at least 1, received {options.count}")
         config = FittedPhotosConfig(photos=options.photos, fits=options.fits, min_face_px=options.least_px)
         found = label(MorphableModel.default(), config, options.count)
         write_arrays(options.output, found, compressed=False)

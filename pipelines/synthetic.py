@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from tfface.geometry.mesh import normalize
+from tfface.losses.albedo import grey_albedo
 from tfface.morphable.representation import interpolate as interpolate_r
 from tfface.networks.coarse_net import network_input
 from tfface.pipelines.occluders import Occluders, smooth_noise
@@ -13,8 +13,6 @@ from tfface.pipelines.sampling import SamplingConfig, sample_r, seeds, uniform
 from tfface.rendering.feedback import FeedbackRenderer
 from tfface.rendering.shading import directional, specular
 from tfface.rendering.visibility import coverage, interpolate
-
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,8 +132,7 @@ class SyntheticWorld:
         self.config = config or SyntheticConfig()
         self.renderer = FeedbackRenderer(model, self.config.size)
         self.occluders = Occluders(model, self.config.size)
-        self.luma_mean = (model.albedo_mean @ _LUMA)[:, None].astype(np.float32)
-        self.luma_basis = np.einsum("vck,c->vk", model.albedo_basis, _LUMA).astype(np.float32)
+        self.luma_mean, self.luma_basis = (values.numpy() for values in grey_albedo(model))
 
     def draw(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """One batch.

@@ -13,6 +13,7 @@ import tensorflow as tf
 from scipy.ndimage import binary_erosion, gaussian_filter, zoom
 
 from tfface.geometry.depth import normals_from_depth
+from tfface.losses.albedo import grey_albedo
 from tfface.morphable.representation import CROP_MM, vertices_image
 from tfface.pipelines.sampling import SamplingConfig, sample_r
 from tfface.pipelines.synthetic_skin import Chart, random_marks, random_relief
@@ -29,7 +30,6 @@ POSES = SamplingConfig(yaw_degrees=45.0, pitch_degrees=20.0, roll_degrees=15.0)
 _PHONG = 0.75
 _SMOOTH_MM = 1.2
 _STEEP = 0.3
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class DetailWorld:
         self.model, self.fine_px = model, fine_px
         self.chart = Chart(model)
         self.skin = np.asarray(model.region_mask("skin"), np.float32)
-        self.albedo_mean = model.albedo_mean @ _LUMA
-        self.albedo_basis = np.einsum("vck,c->vk", model.albedo_basis, _LUMA)
+        mean, basis = grey_albedo(model)
+        self.albedo_mean, self.albedo_basis = mean[:, 0].numpy(), basis.numpy()
         self._coarse_surface = CoarseSurface(model)
         self._renderers = {}
         self._kept = (None, None)

@@ -17,6 +17,9 @@ MIN_SIDE = 32
 MAX_BYTES = 1 << 30
 """Larger files are not read at all."""
 
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""What red, green and blue count in grey: ITU-R BT.601."""
+
 PHOTO_SUFFIXES = frozenset(
     f".{ending}"
     for ending in "jpg jpeg jpe jfif png apng bmp dib gif tif tiff webp avif jp2 j2k ppm pgm pbm pnm tga mpo".split()
@@ -140,8 +143,7 @@ def as_image(array) -> np.ndarray:
 
 def grey(image: np.ndarray) -> np.ndarray:
     """Grey network input: ITU-R 601 luma of RGB `[H, W, 3]` in 0…255 → float32 `[H, W]` in 0…1."""
-    weights = np.array([0.299, 0.587, 0.114], np.float32) / 255.0
-    return np.asarray(image, np.float32) @ weights
+    return np.asarray(image, np.float32) @ (LUMA / np.float32(255.0))
 
 
 def _limit() -> str:

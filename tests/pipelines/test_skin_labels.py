@@ -99,6 +99,8 @@ def test_what_cannot_be_labelled_or_read_is_named(model, tmp_path, capsys):
     arguments = ["--photos", config.photos, "--fits", config.fits, "--output", str(output)]
     assert room.main(arguments) == 2
     assert "00001.jpg, found none that can be read" in capsys.readouterr().err and not output.exists()
+    assert room.main([*arguments, "--count", "0"]) == 2
+    assert "--count of at least 1, received 0" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError, match="`tfface.pipelines.skin_labels` makes them"):
         read_labels(output)
     np.savez(output, image=np.zeros((2, 5, 5)), skin=np.zeros((2, 5, 5)), r=np.zeros((2, R_SIZE)))

@@ -161,7 +161,7 @@ def _assemble(arguments) -> int:
         name, equals, text = entry.partition("=")
         if not equals or not name:
             raise InputError(f"expected --describe NAME=VALUE, received {entry!r}")
-        described[name] = text
+        described[name] = int(text) if text.isdecimal() else text
     scale = arguments.detail_scale
     if scale is not None and not 0.0 < scale < 100.0:
         raise InputError(f"expected --detail-scale of more than 0 and less than 100, received {scale:g}")

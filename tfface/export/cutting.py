@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfface.detection import CROP_RULES
+from tfface.images import LUMA
 
 
 def crop_square(box: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -64,7 +65,7 @@ def cut(photo: tf.Tensor, square: tf.Tensor, size: int) -> tf.Tensor:
     columns, left = _axis(tf.shape(photo)[1], square[0] - square[2] / 2, step, size)
     part = photo[top : top + tf.shape(rows)[1], left : left + tf.shape(columns)[1]]
     # Grey first: a third of the work, and the same by linearity.
-    grey = tf.tensordot(tf.cast(part, tf.float32), tf.constant([0.299, 0.587, 0.114]) / 255.0, 1)
+    grey = tf.tensordot(tf.cast(part, tf.float32), tf.constant(LUMA) / 255.0, 1)
     return tf.matmul(tf.matmul(rows, grey), columns, transpose_b=True)
 
 

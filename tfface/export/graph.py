@@ -5,14 +5,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfface.geometry.depth import normals_from_depth
+from tfface.images import LUMA
 from tfface.morphable import representation
 from tfface.networks.coarse_net import IterativeCoarseNet
 from tfface.rendering.coarse_surface import CoarseSurface
 from tfface.resampling import axis_weights
 
 OUTPUTS = ("r", "pose", "landmarks", "vertices", "coarse_depth", "fine_depth", "normals", "mask")
-
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class GraphFaceModel:
@@ -77,7 +76,7 @@ class FaceGraph:
           face), `mask` `[B, size, size]` (1 on the face), `normals` `[B, size, size, 3]` (of the fine depth; zeros off
           the face).
         """
-        grey = tf.reduce_sum(crops * _LUMA, axis=-1, keepdims=True)
+        grey = tf.reduce_sum(crops * LUMA, axis=-1, keepdims=True)
         with self._weights():
             r = self.coarse(self._coarse_view(grey), training=False)
             vertices = representation.vertices_image(self.face_model, r, self.size)

@@ -2,10 +2,8 @@
 
 import tensorflow as tf
 
+from tfface.images import LUMA
 from tfface.losses.least_squares import robust_least_squares
-
-# Rec. 601 luma, the grey of docs/conventions.md.
-_LUMA = (0.299, 0.587, 0.114)
 
 
 def grey_albedo(model):
@@ -17,7 +15,7 @@ def grey_albedo(model):
     Returns:
         mean [V, 1] and basis [V, K], float32.
     """
-    luma = tf.constant(_LUMA)
+    luma = tf.constant(LUMA)
     mean = tf.einsum("vc,c->v", tf.cast(model.albedo_mean, tf.float32), luma)[:, None]
     basis = tf.einsum("vck,c->vk", tf.cast(model.albedo_basis, tf.float32), luma)
     return mean, basis
