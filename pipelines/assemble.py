@@ -15,7 +15,7 @@ from tfface.output import write_files
 
 
 def assemble(
-    coarse_run, fine_run, output, description: dict | None = None, blend=None, detail_scale: float | None = None
+    coarse_run, fine_run, output, description: dict | None = None, blend=None, changes: dict | None = None
 ) -> Pretrained:
     """Writes `config.json`, `coarse.npz` and `fine.npz` from the folders of two runs.
 
@@ -27,7 +27,7 @@ def assemble(
       blend: folder of another run that began or ended with the first one's CoarseNet; the mean of both runs' weights
         is taken, which keeps most of what each is good at (Wortsman et al., "Robust fine-tuning of zero-shot models",
         2022).
-      detail_scale: FineNet's own if None; more makes its detail stronger. See `FineNetConfig`.
+      changes: of FineNet's `FineNetConfig`, such as its `detail_scale`; of what has no weights.
 
     Raises:
       FileNotFoundError: a run hasn't written its weights yet.
@@ -47,9 +47,9 @@ def assemble(
         pairs = zip(coarse.get_weights(), other.get_weights(), strict=True)
         coarse.set_weights([(one + two) / 2 for one, two in pairs])
     fine = keras.saving.load_model(fine_run / "fine_net.keras")
-    if detail_scale is not None:
+    if changes:
         weights = fine.get_weights()
-        fine = FineNet(dataclasses.replace(fine.config, detail_scale=detail_scale))
+        fine = FineNet(dataclasses.replace(fine.config, **changes))
         fine.build()
         fine.set_weights(weights)
     networks = Pretrained(face_model, coarse, fine)

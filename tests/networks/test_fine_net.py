@@ -198,6 +198,32 @@ def test_detail_is_added_to_skin_alone():
         np.testing.assert_allclose(found, share * added, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [128, 200])
+def test_detail_that_is_no_stronger_than_noise_fades(size):
+    # Ripples of 8 px; on the left a tenth of what they are on the right.
+    columns, mask = np.arange(size), np.ones((1, size, size, 1), np.float32)
+    strength = np.where(columns < size // 2, 0.02, 0.2)
+    detail = np.float32(np.tile(strength * np.sin(np.pi / 4 * columns), (size, 1)))[None, ..., None]
+    gain = fine_net.wiener_gain(detail, mask, 0.05).numpy()[0, ..., 0]
+    slope = np.gradient(detail[0, ..., 0], axis=1)
+    for columns in (slice(8, size // 4), slice(3 * size // 4, size - 8)):
+        energy = (slope[:, columns] ** 2).mean()
+        np.testing.assert_allclose(gain[:, columns], energy / (energy + 0.05**2), rtol=0.15)
+    assert gain[:, : size // 4].max() < 0.2 and gain[:, 3 * size // 4 :].min() > 0.75
+
+
+def test_faded_detail_is_the_gain_times_the_detail():
+    noisy = _disturbed(dataclasses.replace(SMALL, detail_noise=0.1))
+    plain, inputs = FineNet(SMALL), _inputs(40, 40)
+    plain.build()
+    plain.set_weights(noisy.get_weights())
+    coarse = inputs["depth"] * inputs["mask"]
+    added = plain(inputs) - coarse
+    gain = fine_net.wiener_gain(added, inputs["mask"], 0.1)
+    np.testing.assert_allclose(noisy(inputs) - coarse, gain * added, atol=1e-4)
+    assert np.ptp(gain) > 0.01
+
+
 def test_skin_is_told_alike_at_any_resolution():
     network, inputs = _gated(64)
     kernel = network.skin_net.get_layer("skin_answer").kernel

@@ -147,8 +147,11 @@ def test_end_to_end_training_moves_coarse_net_and_both_assemble(folder, face_mod
     assert max(moved) > 1e-4
     both = assemble(folder / "run", folder / "run", folder / "model")
     np.testing.assert_array_equal(both.coarse.get_weights()[0], after.get_weights()[0])
-    strong = assemble(folder / "run", folder / "run", folder / "strong", detail_scale=2.0).fine
+    strong = assemble(
+        folder / "run", folder / "run", folder / "strong", changes={"detail_scale": 2.0, "detail_noise": 0.1}
+    ).fine
     assert (strong.config.detail_scale, both.fine.config.detail_scale) == (2.0, 1.0)
+    assert (strong.config.detail_noise, both.fine.config.detail_noise) == (0.1, 0.0)
     for one, other in zip(strong.get_weights(), both.fine.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     mean = assemble(folder / "run", folder / "run", folder / "blend", blend=folder / "coarse").coarse.get_weights()

@@ -61,6 +61,12 @@ def configure(parser: argparse.ArgumentParser):
         "--detail-scale", type=float, metavar="X", help="factor on FineNet's detail (default: the run's own)"
     )
     together.add_argument(
+        "--detail-noise",
+        type=float,
+        metavar="X",
+        help="slope below which FineNet's detail fades (default: the run's own)",
+    )
+    together.add_argument(
         "--describe",
         action="append",
         default=[],
@@ -162,10 +168,14 @@ def _assemble(arguments) -> int:
         if not equals or not name:
             raise InputError(f"expected --describe NAME=VALUE, received {entry!r}")
         described[name] = int(text) if text.isdecimal() else text
-    scale = arguments.detail_scale
-    if scale is not None and not 0.0 < scale < 100.0:
+    given = {name: getattr(arguments, name) for name in ("detail_scale", "detail_noise")}
+    changes = {name: value for name, value in given.items() if value is not None}
+    scale, noise = changes.get("detail_scale", 1.0), changes.get("detail_noise", 0.0)
+    if not 0.0 < scale < 100.0:
         raise InputError(f"expected --detail-scale of more than 0 and less than 100, received {scale:g}")
-    assemble(arguments.coarse, arguments.fine, arguments.output, described, arguments.blend, scale)
+    if not 0.0 <= noise < 10.0:
+        raise InputError(f"expected --detail-noise of at least 0 and less than 10, received {noise:g}")
+    assemble(arguments.coarse, arguments.fine, arguments.output, described, arguments.blend, changes)
     print(f"Model: {arguments.output} (use it with `tfface reconstruct --model {arguments.output}`)")
     return 0
 
