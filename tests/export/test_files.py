@@ -1,6 +1,7 @@
 """TFLite and ONNX: only what every runtime has, the same answers, metadata inside."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ from tests.export.small import SIZE, crops, networks
 from tfface.cli import main
 from tfface.export import ExportConfig, export
 from tfface.export.onnx_file import OPSET
-from tfface.export.parity import compare, keras_answers
+from tfface.export.parity import compare, keras_answers, summary
 from tfface.export.runners import open_exported
 from tfface.export.tflite import other_operations
 
@@ -114,15 +115,31 @@ def test_the_command_names_what_does_not_fit(tmp_path, capsys):
     assert "--model" in capsys.readouterr().err and not path.exists()
 
 
+def photographs(count: int) -> np.ndarray:
+    """Crops of validation photographs in the folder that TFFACE_PHOTOS names, `[count, 200, 200, 3]` in 0…1."""
+    from tfface.detection import cut
+    from tfface.pipelines.evaluate_landmarks import landmark_squares, read_folder, read_rgb
+
+    if not os.environ.get("TFFACE_PHOTOS"):
+        pytest.skip("needs a folder of photographs with landmarks in TFFACE_PHOTOS")
+    photos, _ = read_folder(os.environ["TFFACE_PHOTOS"])
+    photos = photos.take(np.linspace(0, len(photos.number) - 1, count).astype(int))
+    squares = landmark_squares(photos.points68)
+    faces = [cut(read_rgb(photos.path(row)), square, 200) for row, square in enumerate(squares)]
+    return np.clip(np.float32(faces) / 255.0, 0.0, 1.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["savedmodel", "tflite", "onnx"])
-def test_the_shipped_model_on_twenty_crops(tmp_path, kind):
+@pytest.mark.parametrize("source", ["synthetic", "photographs"])
+def test_the_shipped_model_on_twenty_crops(tmp_path, kind, source):
     from tfface.networks.pretrained import load_pretrained
 
+    faces = crops(20, 200) if source == "synthetic" else photographs(20)
     trained = load_pretrained()
     path = export(trained, tmp_path / f"face.{kind}", ExportConfig(kind))
-    faces = crops(20, 200)
     found = compare(open_exported(path)(faces), keras_answers(trained, faces))
+    print(kind, source, summary(found))
     # A number of r that lies between two steps of `coarse_net.on_grid` to the last bit is rare.
     assert sum(parity.same for parity in found) >= 19, found
     assert max(parity.landmarks for parity in found) < 0.1
