@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tfface.errors import InputError
 from tfface.geometry.depth import normals_from_depth
-from tfface.losses.local import gaussian_matrix
+from tfface.losses.local import gaussian_matrix, local_means
 from tfface.morphable import representation
 from tfface.morphable.model import MorphableModel
 from tfface.output import write_files
@@ -32,6 +32,9 @@ from tfface.rendering.shading import directional, specular
 FIRST = 1_000_000
 """Number of the first head; evaluation's are below."""
 POSES = SamplingConfig(yaw_degrees=60.0, pitch_degrees=25.0, roll_degrees=20.0)
+
+_PAINTED = (0.05, 0.25)
+"""Differences of ln albedo between which a pixel goes from skin to paint."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,10 +111,10 @@ def _unpack(path: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
 
 
 def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.data.Dataset:
-    """Endless batches {"image", "depth", "mask", "skin" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
+    """Endless batches {"image", "depth", "mask", "skin", "marks" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
 
-    `depth` is the true one in px; `coarse_r` is the face that FineNet is to start from. Element i depends on the seed
-    and i alone.
+    `depth` is the true one in px, `marks` how much of what a pixel shows is paint (`painted`), and `coarse_r` the face
+    that FineNet is to start from. Element i depends on the seed and i alone.
 
     Args:
       config: a `DetailBankConfig`.
@@ -167,9 +170,9 @@ class Photographer:
         depth = head["depth"][..., None]
         full = depth.shape[1]
         mask = tf.cast(head["mask"], tf.float32)[..., None]
-        albedo = tf.cast(head["albedo"], tf.float32)[..., None]
+        albedo = tf.cast(head["albedo"], tf.float32)[..., None] * self._paint(full, brush)
         normals = normals_from_depth(depth, mask, 4.0)
-        radiance = self._shade(normals, albedo * self._paint(full, brush), light)
+        radiance = self._shade(normals, albedo, light)
         image = self._cover(self._expose(radiance * self._shadow(full, thrown), mask, camera), hidden)
         times = full // self.size
         skin = tf.cast(head["skin"], tf.float32)[..., None]
@@ -178,6 +181,7 @@ class Photographer:
             "depth": _shrink(depth * mask, times) / times,
             "mask": tf.cast(_shrink(mask, times) > 0.999, tf.float32),
             "skin": tf.cast(_shrink(skin, times) > 0.999, tf.float32),
+            "marks": _shrink(painted(albedo, mask), times),
             "r": head["r"],
             "coarse_r": misfit(self.config, head["r"], fit),
         }
@@ -260,6 +264,14 @@ class Photographer:
         return tf.pow(tf.clip_by_value(picture, 1e-4, 1.0), 1.0 / 2.2)
 
 
+def painted(albedo: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """How much of what a pixel shows is paint, 0…1, `[B, S, S, 1]`: how far its albedo is from that around it."""
+    level = tf.math.log(tf.maximum(albedo, 1e-3)) * mask
+    (around,) = local_means([level], mask, albedo.shape[1] / 50.0)
+    low, high = _PAINTED
+    return tf.clip_by_value((tf.abs(level - around) - low) / (high - low), 0.0, 1.0) * mask
+
+
 def misfit(config: DetailBankConfig, r: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """r `[B, 290]` of coarse faces that are somewhat wrong, as CoarseNet's answers are; of a seed `[2]`."""
     draw, choose = seeds(seed, 2)
@@ -286,16 +298,21 @@ def main(arguments=None) -> int:
     parser.add_argument("--output", required=True, help="folder for the heads, about 1.2 MB each")
     parser.add_argument("--heads", type=int, default=600)
     parser.add_argument("--size", type=int, default=400)
+    parser.add_argument("--first", type=int, default=FIRST, help="number of the first, so that two runs' heads differ")
     parser.add_argument(
         "--severity", type=float, default=1.0, help="of the oldest skin; beyond 1 folds are deeper (default: 1)"
     )
     options = parser.parse_args(arguments)
-    if options.heads < 1 or options.size < 32 or not 0.25 <= options.severity <= 4.0:
-        print("tfface: expected at least one head of at least 32 px, and a severity of 0.25 to 4", file=sys.stderr)
+    if options.heads < 1 or options.size < 32 or not 0.25 <= options.severity <= 4.0 or options.first < FIRST:
+        print(
+            "tfface: expected at least one head of at least 32 px, a severity of 0.25 to 4 and a first number of at "
+            f"least {FIRST}, evaluation's own being below",
+            file=sys.stderr,
+        )
         return 2
     try:
         model, folder = MorphableModel.default(), Path(options.output)
-        write_bank(model, folder, options.heads, options.size, severity=options.severity)
+        write_bank(model, folder, options.heads, options.size, options.first, options.severity)
     except (InputError, OSError) as error:
         print(f"tfface: {error}", file=sys.stderr)
         return 2

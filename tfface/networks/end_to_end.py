@@ -30,6 +30,8 @@ class EndToEndConfig:
         window: px; FineNet trains on one random window of this size per batch, which is faster, while
             lighting and albedo are solved on whole faces. 0 trains on whole images.
         supervised: weight of `losses.detail.detail_criterion` on heads of a known surface, where the data has some.
+        marks: by how much more than bare skin what is painted on those heads counts; marks are few, and a network that
+            learns from every pixel alike takes them for relief.
         coarse_fidelity: weight of the MSE between CoarseNet's r and the one it gave before end-to-end
             training (§4.4).
         coarse_landmarks: weight, per px, of the distance between the landmarks of CoarseNet's face and those of the
@@ -45,6 +47,7 @@ class EndToEndConfig:
     regions: tuple[str, ...] = ("skin",)
     window: int = 0
     supervised: float = 1.0
+    marks: float = 0.0
     coarse_fidelity: float = 1.0
     coarse_landmarks: float = 0.0
     coarse_features: float = 0.0
@@ -65,8 +68,8 @@ class EndToEnd(keras.Model):
             purpose.
         faces: optional; a dict of faces that CoarseNet is to know too, beside the photographs: image [B, S, S, 1] and
             their true r [B, 290].
-        heads: optional; a tuple of dicts of heads whose surface is known: image, depth (the true one, px), mask and
-            skin [B, S, S, 1], and coarse_r [B, 290] to start from.
+        heads: optional; a tuple of dicts of heads whose surface is known: image, depth (the true one, px), mask, skin
+            and marks (how much of a pixel is paint, 0…1) [B, S, S, 1], and coarse_r [B, 290] to start from.
 
     Returns a dict: r [B, 290], vertices [B, V, 3] px, coarse_depth, depth and mask [B, H, H, 1].
 
@@ -197,6 +200,8 @@ class EndToEnd(keras.Model):
         prepared = self.fine_net.prepare(image, depth, mask)
         # Lips, eyes and ears have no relief of their own here, and much to get wrong: they count, but less than skin.
         valid = mask * heads["mask"] * (0.3 * detailed + 0.7 * heads["skin"])
+        if self.config.marks:
+            valid *= 1.0 + self.config.marks * heads["marks"]
         truth = heads["depth"]
         if training and self.config.window:
             cut = self._random_window(image.shape[1], image.shape[2])
