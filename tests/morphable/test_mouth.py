@@ -1,4 +1,4 @@
-"""The sheet inside the mouth: it spans its rim, lies behind it and moves with it."""
+"""The sheet inside the mouth: it spans its rim, lies behind it, and moves with it but for the upper teeth."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import pytest
 from tfface.geometry.mesh import pieces
 from tfface.morphable.model import MorphableModel
 from tfface.morphable.mouth import BEHIND_MM, mouth_sheet, with_sheet
+from tfface.rendering.visibility import rasterize
 
 
 def grid(side):
@@ -49,11 +50,37 @@ def test_the_default_models_mouth_is_a_sheet_and_stays_one():
     np.testing.assert_allclose(again.identity_basis, model.identity_basis, atol=2e-3)
     np.testing.assert_allclose(again.expression_basis, model.expression_basis, atol=2e-2)
     sheet = mouth_sheet(model.triangles, model.region_mask("mouth"))
-    wide_open = model.expression_basis @ model.actions[model.action_names.index("jawOpen")]
-    rim, inside = (model.mean + wide_open)[sheet.rim], (model.mean + wide_open)[sheet.inside]
-    assert np.ptp(rim[:, 1]) > 10
-    assert (inside[:, 1] > rim[:, 1].min()).all() and (inside[:, 1] < rim[:, 1].max()).all()
-    assert inside[:, 2].min() > rim[:, 2].min() - BEHIND_MM - 0.1
+    lips = model.mean[sheet.rim]
+    assert model.mean[sheet.inside, 2].min() > lips[:, 2].min() - BEHIND_MM - 0.1
+
+
+def test_upper_teeth_stay_where_they_are_and_the_rest_follows_the_lower_lip():
+    model = MorphableModel.default()
+    sheet = mouth_sheet(model.triangles, model.region_mask("mouth"))
+    before = model.mean[sheet.inside]
+    for name in ("jawOpen", "mouthFunnel", "mouthUpperUpLeft"):
+        moved = model.expression_basis @ model.actions[model.action_names.index(name)]
+        far = np.linalg.norm(moved[sheet.inside], axis=1)
+        rim = np.linalg.norm(moved[sheet.rim], axis=1).max()
+        # Behind the upper lip, and a bit below where the lips meet.
+        teeth = before[:, 1] > model.mean[sheet.rim, 1].max() + 2
+        edges = before[:, 1] < model.mean[sheet.rim, 1].min() - 0.5
+        assert teeth.sum() > 20 and edges.sum() > 5
+        # The gum beside the lip goes with it.
+        assert np.median(far[teeth]) < 0.15 * rim
+    opened = before + (model.expression_basis @ model.actions[model.action_names.index("jawOpen")])[sheet.inside]
+    assert np.ptp(opened[:, 1]) > 25
+
+
+def test_lips_that_are_shut_hide_the_sheet():
+    model = MorphableModel.default()
+    names = ("mouthRollUpper", "mouthRollLower", "mouthPucker", "mouthLeft", "jawLeft", "mouthPressLeft")
+    faces = [np.zeros(84), *(model.actions[model.action_names.index(name)] for name in names)]
+    vertices = np.stack([model.mean + model.expression_basis @ face for face in faces])
+    points = np.float32(vertices * [1, -1, 1] + [100, 100, 0])
+    seen = rasterize(points, model.triangles, 200, 200, cull=True).triangle.numpy()
+    inside = np.append(model.region_mask("mouth")[model.triangles].all(axis=1), False)
+    assert inside[seen].sum((1, 2)).max() <= 10
 
 
 def test_the_sheet_is_laid_out_flat_in_the_texture():

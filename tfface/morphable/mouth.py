@@ -1,7 +1,9 @@
 """The inside of the mouth as one sheet behind the lips, where teeth are, in place of a pocket down to the throat.
 
 A photograph shows teeth there and nothing of the pocket, whose creases were all that an open mouth showed of it. The
-sheet takes the photograph's teeth as its texture, from the side too, and moves with the lips.
+sheet takes the photograph's teeth as its texture, from the side too. Its upper part, where the upper teeth are, belongs
+to the skull: it reaches up behind the upper lip and down to the teeth's edges, and stays when lips and jaw move. The
+rest stretches from there to the lower lip.
 """
 
 from typing import NamedTuple
@@ -15,6 +17,10 @@ BEHIND_MM = 7.0
 """How far behind the line where the lips meet the sheet lies."""
 _SLOPE = 0.4
 """Share of the way from the rim to the middle in which the sheet comes to lie that far behind."""
+_TEETH_MM = (-8.0, 14.0)
+"""Mm above where the lips meet: the edges of the upper teeth, and the gum, were the sheet behind the rim as well."""
+_STRETCHED = 0.5
+"""Share of the lower half of the sheet in which holding still goes over into following the lower lip."""
 
 
 class Sheet(NamedTuple):
@@ -30,15 +36,42 @@ class Sheet(NamedTuple):
     """`[M + R, 2]`, the sheet and its rim spread over the unit disc, without folds (Tutte 1963)."""
 
     def positions(self, vertices: np.ndarray) -> np.ndarray:
-        """`[M, 3]` mm of vertices `[V, 3]` in the face model's frame."""
-        depth = (1.0 - np.linalg.norm(self.disc[: len(self.inside)], axis=1)) / _SLOPE
-        depth = np.clip(depth, 0.0, 1.0)
-        depth = BEHIND_MM * depth * depth * (3.0 - 2.0 * depth)
-        return self.movements(vertices) - depth[:, None] * np.array([0.0, 0.0, 1.0])
+        """`[M, 3]` mm of vertices `[V, 3]` in the face model's frame, of a face whose mouth is shut."""
+        height, behind = self._heights(vertices), self._behind()
+        edge, gum = _TEETH_MM
+        above = edge + np.where(height > 0.0, (gum - edge) * height, -edge * -height)
+        offsets = np.stack([np.zeros_like(above), above, np.full_like(above, -BEHIND_MM)], axis=1)
+        return self.movements(vertices) + behind[:, None] * offsets
 
     def movements(self, offsets: np.ndarray) -> np.ndarray:
-        """`[M, …]` of what moves the vertices, `[V, …]`: the sheet follows its rim."""
+        """`[M, …]` of what changes the head's shape, `[V, …]`: the sheet follows its rim."""
         return np.tensordot(self.weights, np.asarray(offsets, np.float64)[self.rim], axes=1)
+
+    def expressions(self, vertices: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """`[M, …]` of what expressions move, `[V, …]`: the lower part follows its rim, the teeth stay.
+
+        Args:
+          vertices: `[V, 3]` mm, which tell what is above.
+          offsets: `[V, …]`.
+        """
+        following = 1.0 - self._behind() * _smooth(self._heights(vertices) / _STRETCHED + 1.0)
+        moved = self.movements(offsets)
+        return following.reshape(-1, *[1] * (moved.ndim - 1)) * moved
+
+    def _behind(self) -> np.ndarray:
+        """`[M]`, 0 at the rim, 1 where the sheet lies wholly behind it."""
+        return _smooth((1.0 - np.linalg.norm(self.disc[: len(self.inside)], axis=1)) / _SLOPE)
+
+    def _heights(self, vertices: np.ndarray) -> np.ndarray:
+        """`[M]`, 1 at the upper lip, −1 at the lower."""
+        # The corners of the mouth are the rim's leftmost and rightmost; above is the side on which the rim lies higher.
+        count, rim = len(self.inside), np.asarray(vertices)[self.rim]
+        corners = self.disc[count + np.argmax(rim[:, 0])] - self.disc[count + np.argmin(rim[:, 0])]
+        up = np.array([-corners[1], corners[0]]) / np.linalg.norm(corners)
+        up *= np.sign((self.disc[count:] @ up) @ (rim[:, 1] - rim[:, 1].mean()))
+        height = self.disc[:count] @ up
+        chord = np.sqrt(np.maximum(1.0 - np.square(self.disc[:count]).sum(axis=1) + height**2, 1e-6))
+        return height / chord
 
 
 def mouth_sheet(triangles: np.ndarray, mouth: np.ndarray) -> Sheet:
@@ -86,8 +119,8 @@ def with_sheet(model: MorphableModel) -> MorphableModel:
     arrays = {name: np.array(getattr(model, name)) for name in changed}
     arrays["regions"][marked & ~mouth] = model.region_names.index("lips")
     arrays["mean"][sheet.inside] = sheet.positions(model.mean)
-    for name in ("identity_basis", "expression_basis"):
-        arrays[name][sheet.inside] = sheet.movements(arrays[name])
+    arrays["identity_basis"][sheet.inside] = sheet.movements(arrays["identity_basis"])
+    arrays["expression_basis"][sheet.inside] = sheet.expressions(model.mean, arrays["expression_basis"])
     vertices = np.concatenate([sheet.inside, sheet.rim])
     # The disc turned so that the corner of the mouth at the greatest x comes to lie at the right.
     corner = sheet.disc[len(sheet.inside) + np.argmax(model.mean[sheet.rim, 0])]
@@ -103,6 +136,12 @@ def with_sheet(model: MorphableModel) -> MorphableModel:
             low, high = model.uv[chosen].min(axis=0), model.uv[chosen].max(axis=0)
             arrays["uv"][chosen] = (low + high) / 2.0 + turned[vertex[chosen]] * (high - low).min()
     return model.replace(**arrays)
+
+
+def _smooth(share: np.ndarray) -> np.ndarray:
+    """From 0 to 1 as the share does, without corners."""
+    share = np.clip(share, 0.0, 1.0)
+    return share * share * (3.0 - 2.0 * share)
 
 
 def _loop(following: dict[int, int]) -> list[int]:
