@@ -4,7 +4,8 @@ import collections
 
 import numpy as np
 
-from tfface.morphable.rim import fill_notches
+from tfface.morphable.model import MorphableModel
+from tfface.morphable.rim import fill_notches, level_rim
 
 
 def _strip(heights):
@@ -55,3 +56,22 @@ def test_the_default_head_has_one_even_symmetric_rim(model):
     assert {int(model.mirror[v]) for v in loop} == set(loop)
     again, _ = fill_notches(model.mean, model.triangles, model.uv_triangles)
     assert len(again) == len(model.triangles)
+
+
+def test_a_rim_comes_to_lie_in_a_plane_and_nothing_else_moves():
+    vertices, triangles = _strip(np.array([0.1, -0.2, 0.3, 0.0, -0.1]))
+    vertices[:5, 1] = [2.2, 2.0, 1.9, 2.0, 2.1]
+    vertices[:, 2] = np.where(np.arange(10) < 5, 3.0, -3.0)
+    inner = vertices.copy()
+    inner[2] += [0.0, 0.0, 5.0]  # on the rim as well, as all of a strip is
+    levelled = level_rim(inner, triangles)
+    np.testing.assert_array_equal(levelled[:, [0, 2]], inner[:, [0, 2]])
+    plane = np.column_stack([np.ones(10), inner[:, [0, 2]]])
+    left = levelled[:, 1] - plane @ np.linalg.lstsq(plane, levelled[:, 1], rcond=None)[0]
+    np.testing.assert_allclose(left, 0, atol=1e-9)
+
+
+def test_the_default_heads_neck_ends_in_a_plane():
+    model = MorphableModel.default()
+    moved = np.linalg.norm(level_rim(model.mean, model.triangles) - model.mean, axis=1)
+    assert moved.max() < 1e-3

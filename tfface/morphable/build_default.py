@@ -11,7 +11,7 @@ from tfface.morphable.model import MorphableModel
 from tfface.morphable.mouth import with_sheet
 from tfface.morphable.random_heads import ANCESTRIES, RandomHeads
 from tfface.morphable.representation import EXPRESSION_SIZE, IDENTITY_SIZE
-from tfface.morphable.rim import fill_notches
+from tfface.morphable.rim import fill_notches, level_rim
 from tfface.morphable.targets import ACTIONS, TARGETS, Assets, read_base_mesh, read_mirror, read_target
 from tfface.progress import tracked
 
@@ -175,6 +175,7 @@ def build_default_model(source, config: BuildConfig | None = None) -> MorphableM
     uv_of_vertex = np.zeros((len(head.keep), 2))
     uv_of_vertex[head.triangles.ravel()] = head.uv[head.uv_triangles.ravel()]
     triangles, uv_triangles = fill_notches(mean, head.triangles, head.uv_triangles)
+    mean = level_rim(mean, triangles)
     regions = default_labels.label_regions(assets, mean, anchors, uv_of_vertex, head.eyeballs)
     with np.load(importlib.resources.files("tfface.morphable") / "albedo.npz", allow_pickle=False) as learnt:
         albedo_mean, albedo_basis = default_labels.complete_albedo(learnt, mean, anchors, regions)

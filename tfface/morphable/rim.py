@@ -47,6 +47,21 @@ def fill_notches(vertices, triangles, uv_triangles, widest: float = WIDEST_NOTCH
     return np.concatenate([triangles, added]), np.concatenate([uv_triangles, added_uv])
 
 
+def level_rim(vertices, triangles) -> np.ndarray:
+    """`[V, 3]`, the vertices with those of the rim moved up or down onto the plane that lies best among them.
+
+    Args:
+      vertices: `[V, 3]`, y up.
+      triangles: `[T, 3]`, consistently wound; all open edges count as one rim.
+    """
+    edges = {(a, b) for t in np.asarray(triangles).tolist() for a, b in zip(t, [*t[1:], t[0]], strict=True)}
+    rim = sorted({a for a, b in edges if (b, a) not in edges})
+    levelled = np.array(vertices, np.float64)
+    plane = np.column_stack([np.ones(len(rim)), levelled[rim][:, [0, 2]]])
+    levelled[rim, 1] = plane @ np.linalg.lstsq(plane, levelled[rim, 1], rcond=None)[0]
+    return levelled
+
+
 def _count(triangle, vertices, angle, edges) -> None:
     """Adds a triangle's angles to those of its vertices, and its directed edges."""
     for i in range(3):
