@@ -164,6 +164,18 @@ def test_blendshapes_recover_named_actions(model):
     assert max(model.blendshapes(np.zeros(84)).values()) == 0
 
 
+def test_blendshapes_of_a_noisy_expression_are_few_and_do_not_undo_each_other(model):
+    names = list(model.action_names)
+    rng = np.random.default_rng(0)
+    smile = model.actions[names.index("mouthSmileLeft")] + model.actions[names.index("mouthSmileRight")]
+    opposed = (("mouthLeft", "mouthRight"), ("jawLeft", "jawRight"), ("eyeLookUpLeft", "eyeLookDownLeft"))
+    for _ in range(5):
+        found = model.blendshapes(0.7 * smile + rng.normal(0, 0.15, 84))
+        assert found["mouthSmileLeft"] > 0.4
+        assert sum(weight > 0.02 for weight in found.values()) < 16
+        assert max(min(found[a], found[b]) for a, b in opposed) < 0.05
+
+
 def test_unknown_region_is_named(model):
     with pytest.raises(ValueError, match="expected regions among skin"):
         model.region_mask("nose")

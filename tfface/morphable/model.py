@@ -189,10 +189,14 @@ class MorphableModel:
 
         matrix = self._blendshape_system
         target = self._expression_root @ np.asarray(expression, np.float64)
-        # A small ridge keeps actions that cancel each other from both growing.
-        ridge = 0.05 * np.sqrt(np.mean(matrix**2) * len(matrix)) * np.eye(matrix.shape[1])
+        # A ridge towards a number below 0 costs every weight in proportion, as in the lasso (Tibshirani 1996): of two
+        # actions that undo each other only one is left, and many small ones give way to the few that matter.
+        ridge = 0.02 * np.sqrt(np.mean(matrix**2) * len(matrix))
+        below = np.full(matrix.shape[1], -8.0 * ridge)
         solution = lsq_linear(
-            np.concatenate([matrix, ridge]), np.concatenate([target, np.zeros(matrix.shape[1])]), bounds=(0.0, 1.0)
+            np.concatenate([matrix, ridge * np.eye(matrix.shape[1])]),
+            np.concatenate([target, below]),
+            bounds=(0.0, 1.0),
         )
         return dict(zip(self.action_names, solution.x.round(4).tolist(), strict=True))
 
