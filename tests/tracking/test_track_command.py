@@ -2,6 +2,9 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -10,8 +13,20 @@ import pytest
 from tests.fakes import FakeNetworks
 from tfface.cli import main
 from tfface.detection import Detection
+from tfface.errors import OutputError
 from tfface.reconstructor import Reconstructor
 from tfface.tracking import tracker as room
+from tfface.tracking.video import VideoFile
+
+
+def watch(path):
+    """Codec, frames per second, and the frames of a video, RGB."""
+    capture = cv2.VideoCapture(str(path))
+    codec = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode()
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
+    return codec, capture.get(cv2.CAP_PROP_FPS), frames
 
 
 @pytest.fixture
@@ -50,9 +65,9 @@ def test_every_frame_is_written_with_its_faces(video, tmp_path, capsys):
         "face",
         "jawOpen",
     }
-    overlay = cv2.VideoCapture(str(out / "overlay.mp4"))
-    pictures = [overlay.read()[1] for _ in range(20)]
-    assert pictures[0].shape == (144, 176, 3) and not overlay.read()[0]
+    codec, rate, pictures = watch(out / "overlay.mp4")
+    assert codec == "h264" and rate == 2.0 and len(pictures) == 20
+    assert pictures[0].shape == (144, 176, 3)
     assert pictures[0].std() > 10 > pictures[-1].std()  # a mesh over the first, nothing over the last
     assert "of 20 frames with a face" in capsys.readouterr().out
 
@@ -83,3 +98,50 @@ def test_nothing_half_written_is_left_behind(video, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError):
         main(["track", str(video), "--out", str(tmp_path / "out")])
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_ctrl_c_leaves_files_that_end_with_the_same_frame(video, tmp_path, monkeypatch):
+    out, added = tmp_path / "out", []
+
+    def interrupted(self, picture, add=VideoFile.add):
+        added.append(picture)
+        if len(added) == 3:
+            signal.raise_signal(signal.SIGINT)
+        add(self, picture)
+
+    monkeypatch.setattr(VideoFile, "add", interrupted)
+    assert main(["track", str(video), "--out", str(out)]) == 0
+    assert len((out / "frames.jsonl").read_text().splitlines()) == len(watch(out / "overlay.mp4")[2]) == 3
+    assert sorted(p.name for p in out.iterdir()) == ["blendshapes.csv", "frames.jsonl", "overlay.mp4"]
+
+
+@pytest.mark.parametrize("height, width, rate", [(145, 177, 24000 / 1001), (144, 177, 30000 / 1001), (33, 34, 12.5)])
+def test_frames_of_any_size_keep_their_rate_number_and_colours(height, width, rate, tmp_path):
+    picture = np.full((height, width, 3), (200, 60, 40), np.uint8)
+    with VideoFile(tmp_path / "a.mp4", rate, height, width) as video:
+        for _ in range(9):
+            video.add(picture)
+        with pytest.raises(ValueError, match="expected a frame of shape"):
+            video.add(picture[1:])
+    codec, found, frames = watch(tmp_path / "a.mp4")
+    assert codec == "h264" and found == pytest.approx(rate, rel=1e-6) and len(frames) == 9
+    assert frames[0].shape == (height + height % 2, width + width % 2, 3)
+    np.testing.assert_allclose(frames[-1], np.broadcast_to(picture[0, 0], frames[-1].shape), atol=4)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_an_encoder_that_fails_is_quoted(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"a\.mp4: expected to write a video, but ffmpeg says: .*No such file"),
+        VideoFile(tmp_path / "gone" / "a.mp4", 25.0, 48, 64) as video,
+    ):
+        for _ in range(100):
+            video.add(np.zeros((48, 64, 3), np.uint8))
+
+
+def test_nothing_but_its_own_sentence_is_on_stderr(tmp_path):
+    path = tmp_path / "clip.mp4"
+    command = [sys.executable, "-m", "tfface.cli", "track", str(path), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"tfface: {path}: expected a video")

@@ -5,11 +5,15 @@ ARKit weights of each face) and blendshapes.csv (one row per face and frame). A 
 """
 
 import argparse
+import contextlib
 import csv
 import json
+import signal
 import sys
+import threading
 from pathlib import Path
 
+from tfface.commands.quiet import import_tensorflow
 from tfface.commands.reconstruct import ModelError, add_shared, load_reconstructor, positive, prepare_out
 from tfface.errors import InputError
 
@@ -33,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     source = arguments.video
     if source.isdigit() and not Path(source).exists():
         source = int(source)
+    import_tensorflow()
     from tfface.tracking.video import Frames
 
     frames = Frames(source)
@@ -53,8 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _track(frames, reconstructor, arguments) -> tuple[int, int]:
     """Frames in all, and frames with a face."""
-    import contextlib
-
     from tfface.progress import tracked
     from tfface.tracking import FaceTracker, TrackerConfig
     from tfface.tracking.video import Overlay, VideoFile
@@ -76,16 +79,33 @@ def _track(frames, reconstructor, arguments) -> tuple[int, int]:
         with contextlib.suppress(KeyboardInterrupt):
             for number, (image, seconds) in enumerate(steps):
                 faces = tracker(image, seconds)
-                lines.file.write(json.dumps(_record(number, seconds, faces), allow_nan=False) + "\n")
-                for face in faces:
-                    weights = [f"{face.blendshapes[name]:.4f}" for name in names]
-                    rows.writerow([number, f"{seconds:.4f}", face.id, *weights])
-                if video:
-                    video.add(overlay(image, faces))
-                total, seen = number + 1, seen + bool(faces)
+                with _uninterrupted():
+                    lines.file.write(json.dumps(_record(number, seconds, faces), allow_nan=False) + "\n")
+                    for face in faces:
+                        weights = [f"{face.blendshapes[name]:.4f}" for name in names]
+                        rows.writerow([number, f"{seconds:.4f}", face.id, *weights])
+                    if video:
+                        video.add(overlay(image, faces))
+                    total, seen = number + 1, seen + bool(faces)
                 if total == arguments.max_frames:
                     break
     return total, seen
+
+
+@contextlib.contextmanager
+def _uninterrupted():
+    """Holds Ctrl-C back until the block is done: all files end with the same frame."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where Ctrl-C never arrives
+        return
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _record(number: int, seconds: float, faces) -> dict:

@@ -1,7 +1,10 @@
 """Frames in, from a file or a camera, and pictures of followed faces out."""
 
 import contextlib
+import subprocess
+import tempfile
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -56,7 +59,10 @@ class Frames:
 
 
 class VideoFile(contextlib.AbstractContextManager):
-    """An MP4 under way: it takes its name when it is complete, and leaves nothing behind when an error ends it.
+    """An MP4 under way, H.264 in yuv420p, which browsers and telephones play.
+
+    It takes its name when it is complete, and leaves nothing behind when an error ends it. The format needs even sides:
+    an odd one grows by a copy of its last row or column.
 
     Args:
       path: where it will be.
@@ -64,26 +70,81 @@ class VideoFile(contextlib.AbstractContextManager):
       height, width: of its frames, px.
 
     Raises:
-      OutputError: it can't be written.
+      OutputError: it can't be written; also from `add` and at the end.
     """
 
     def __init__(self, path: Path, rate: float, height: int, width: int):
         self.path, self._part = path, path.with_name(f".{path.stem}.part.mp4")
-        self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter_fourcc(*"mp4v"), rate, (width, height))
-        if not self._writer.isOpened():
-            raise OutputError(f"{path}: the video can't be written; check that its folder is writable")
+        self._shape = (height, width, 3)
+        self._told = tempfile.TemporaryFile()  # noqa: SIM115 - closed on the way out
+        self._encoder = subprocess.Popen(
+            [*_encoding(rate, height + height % 2, width + width % 2), f"file:{self._part}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._told,
+            # Ctrl-C reaches all that a terminal runs, and the encoder is still needed to complete the file.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
 
     def add(self, picture: np.ndarray):
-        """One more frame, uint8 RGB."""
-        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        """One more frame, uint8 RGB `[height, width, 3]`.
+
+        Raises:
+          ValueError: it has another shape.
+          OutputError: the encoder has given up.
+        """
+        if picture.shape != self._shape:
+            raise ValueError(f"expected a frame of shape {self._shape}, received {picture.shape}")
+        even = np.pad(picture, [(0, side % 2) for side in self._shape[:2]] + [(0, 0)], mode="edge")
+        try:
+            self._encoder.stdin.write(even.tobytes())
+        except OSError as error:
+            raise self._failure() from error
 
     def __exit__(self, kind, *_):
-        self._writer.release()
         # What a person interrupts is complete up to there, and wanted.
-        if kind is None or issubclass(kind, KeyboardInterrupt):
-            self._part.replace(self.path)
-        else:
+        wanted = kind is None or issubclass(kind, KeyboardInterrupt)
+        try:
+            with contextlib.suppress(OSError):  # of an encoder that is gone; its exit code tells
+                self._encoder.stdin.close()
+            if wanted:
+                if self._encoder.wait():
+                    raise self._failure()
+                self._part.replace(self.path)
+        finally:
+            self._encoder.kill()
+            self._encoder.wait()
+            self._told.close()
             self._part.unlink(missing_ok=True)
+
+    def _failure(self) -> OutputError:
+        self._encoder.wait()
+        self._told.seek(0)
+        lines = self._told.read().decode(errors="replace").split("\n")
+        reason = next((line.strip() for line in lines if line.strip()), f"exit code {self._encoder.returncode}")
+        return OutputError(
+            f"{self.path}: expected to write a video, but ffmpeg says: {reason}; make room for it, or leave it out "
+            "(--no-overlay)"
+        )
+
+
+def _encoding(rate: float, height: int, width: int) -> list[str]:
+    """The encoder's command line but for the file: raw RGB frames on stdin become H.264."""
+    import imageio_ffmpeg
+
+    try:
+        program = imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise OutputError(
+            "expected ffmpeg for the video, found none; install it, or leave the video out (--no-overlay)"
+        ) from error
+    # 29.97… is 30000/1001.
+    given = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {Fraction(rate).limit_denominator(1001)} -i -"
+    codec = "-an -c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p -movflags +faststart"
+    # Untagged colours are guessed from the size, by each player in its way.
+    colours = "-vf scale=out_color_matrix=bt709 -colorspace bt709 -color_primaries bt709 -color_trc bt709"
+    return [program, "-v", "error", "-y", *given.split(), *codec.split(), *colours.split()]
 
 
 class Overlay:
