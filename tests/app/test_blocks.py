@@ -2,6 +2,8 @@
 
 import shutil
 import urllib.request
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,8 +26,15 @@ def page(tmp_path, monkeypatch):
     return Page(Reconstructor(FakeNetworks()), tmp_path)
 
 
-def test_a_photo_becomes_faces_views_and_words(page):
-    shown, choice, about = page.reconstruct(photo())
+@pytest.fixture
+def picture(tmp_path):
+    """Path of a photo with two faces."""
+    Image.fromarray(photo()).save(tmp_path / "photo.png")
+    return str(tmp_path / "photo.png")
+
+
+def test_a_photo_becomes_faces_views_and_words(page, picture):
+    shown, choice, about = page.reconstruct(picture)
     assert len(shown) == 2 and choice.choices == [("face 1", "face 1"), ("face 2", "face 2")]
     assert "Yaw -14°" in about and about == page.about(shown, "face 1") == describe(shown[0]["face"])
     pictures = [page.picture(shown, "face 2", kind, 0, 0) for kind in VIEWS]
@@ -34,10 +43,10 @@ def test_a_photo_becomes_faces_views_and_words(page):
     assert len({picture.tobytes() for picture in pictures}) >= len(VIEWS) - 1
 
 
-def test_light_comes_from_where_the_sliders_say(page):
+def test_light_comes_from_where_the_sliders_say(page, picture):
     np.testing.assert_allclose(direction(90, 0), [1, 0, 0], atol=1e-6)
     np.testing.assert_allclose(direction(0, 90), [0, -1, 0], atol=1e-6)  # image space: y points down
-    shown, *_ = page.reconstruct(photo())
+    shown, *_ = page.reconstruct(picture)
     from_left, from_right = (page.picture(shown, "face 1", "coarse", at, 0).astype(float) for at in (-80, 80))
     on_face = shown[0]["views"].alpha[::2, ::2, 0] > 0
     middle = np.nonzero(on_face)[1].mean()
@@ -47,18 +56,22 @@ def test_light_comes_from_where_the_sliders_say(page):
     assert from_right[right].mean() > from_left[right].mean() + 20
 
 
-def test_the_head_and_the_files_are_there_to_load(page):
-    shown, *_ = page.reconstruct(photo())
+def test_the_head_and_the_files_are_there_to_load(page, picture):
+    shown, *_ = page.reconstruct(picture)
     with open(page.head(shown, "face 1"), "rb") as file:
         assert file.read(4) == b"glTF"
-    endings = {path.rsplit(".", 1)[-1] for path in page.files(shown, "face 2")}
-    assert {"obj", "mtl", "png", "ply", "glb", "npy", "json"} <= endings
+    archive, *files = page.files(shown, "face 2")
+    assert {"obj", "mtl", "png", "ply", "glb", "npy", "json", "gif"} <= {path.rsplit(".", 1)[-1] for path in files}
+    assert sorted(zipfile.ZipFile(archive).namelist()) == sorted(Path(path).name for path in files)
 
 
-def test_what_cannot_be_done_is_said(page):
-    for image, words in ((None, "Expected a photo"), (np.zeros((50, 50, 3), np.uint8), "No face found")):
+def test_what_cannot_be_done_is_said(page, tmp_path):
+    Image.fromarray(np.zeros((50, 50, 3), np.uint8)).save(tmp_path / "black.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    said = {None: "Expected a photo", "black.png": "No face found", "broken.jpg": "^.This photo can't be used: broken"}
+    for name, words in said.items():
         with pytest.raises(gradio.Error, match=words):
-            page.reconstruct(image)
+            page.reconstruct(str(tmp_path / name) if name else None)
     with pytest.raises(gradio.Error, match="reconstruct a photo first"):
         page.files(None, None)
     assert page.picture(None, None, "fine", 0, 0) is None and page.about(None, None) == ""
@@ -102,6 +115,16 @@ def _in_a_browser(url, folder):
         assert tab.evaluate("document.documentElement.scrollWidth") <= 400
         browser.close()
     assert all(address.startswith((url, "blob:", "data:")) for address in asked)
+
+
+def test_a_damaged_file_gets_as_far_as_the_page(page, tmp_path):
+    from gradio.data_classes import ImageData
+
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (field,) = (block for block in build(page).blocks.values() if getattr(block, "elem_id", None) == "photo")
+    assert field.get_block_name() == "image"
+    path = field.preprocess(ImageData(path=str(tmp_path / "broken.jpg"), orig_name="broken.jpg"))
+    assert path == str(tmp_path / "broken.jpg") and field.preprocess(None) is None
 
 
 def test_the_layout_builds_without_a_server(page):

@@ -1,5 +1,6 @@
 """The page of `tfface app`, built on Gradio, whose wheel carries its own JavaScript."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -7,15 +8,30 @@ import gradio as gr
 import numpy as np
 
 from tfface.errors import InputError
+from tfface.images import load_image
 from tfface.preview import halved, views
 
 VIEWS = ("photo", "overlay", "coarse", "fine", "normals", "depth")
-DOWNLOADS = ("obj", "ply", "glb", "glb-arkit", "detail", "depth", "normals", "camera", "json")
+DOWNLOADS = ("obj", "ply", "glb", "glb-arkit", "detail", "depth", "normals", "camera", "json", "preview", "turntable")
 _SIZE = 480
 _CSS = """
 .gradio-container {max-width: 1100px !important; margin: auto}
 #head {min-height: 380px}
+#kind label:focus-within {outline: 2px solid var(--color-accent); outline-offset: 1px}
 """
+
+
+class Photo(gr.Image):
+    """A picture that someone chose, handed on as the path of its file.
+
+    Gradio's own opens it first, and shows nothing but a broken picture when it can't.
+    """
+
+    is_template = True
+    """To the page it is a `gr.Image`."""
+
+    def preprocess(self, payload):
+        return payload.path if payload else None
 
 
 class Page:
@@ -30,16 +46,17 @@ class Page:
     def __init__(self, reconstructor, folder: Path, detector: str = "mtcnn"):
         self.reconstructor, self.folder, self.detector = reconstructor, Path(folder), detector
 
-    def reconstruct(self, image, progress=None):
-        """(faces, choice of face, note) of a photo, uint8 RGB `[H, W, 3]` or None."""
+    def reconstruct(self, path, progress=None):
+        """(faces, choice of face, note) of the photo in a file; None stands for none."""
         report = progress or (lambda *_, **__: None)
-        if image is None:
+        if path is None:
             raise gr.Error("Expected a photo; drop one on the left, or click there to choose a file.")
         report(0.1, desc="looking for faces")
         try:
-            faces = self.reconstructor(image, detector=self.detector)
+            faces = self.reconstructor(load_image(path), detector=self.detector)
         except InputError as error:
-            raise gr.Error(f"This photo can't be used: {error}") from error
+            # A person knows the file by its name, not by where the page keeps it.
+            raise gr.Error(f"This photo can't be used: {str(error).replace(str(path), Path(path).name)}") from error
         if not faces:
             raise gr.Error("No face found. Try a photo in which a face is larger, sharper or less turned away.")
         report(0.6, desc="drawing")
@@ -66,12 +83,13 @@ class Page:
         return describe(_chosen(shown, name)["face"]) if shown else ""
 
     def files(self, shown, name, progress=None) -> list[str]:
-        """Paths of all files of the chosen face."""
+        """Paths of all files of the chosen face, after that of an archive that holds them all."""
         if not shown:
             raise gr.Error("Expected a reconstructed face; reconstruct a photo first.")
         (progress or (lambda *_, **__: None))(0.2, desc="writing files")
         folder = tempfile.mkdtemp(dir=self.folder)
-        return list(_chosen(shown, name)["face"].save(folder, DOWNLOADS, "face").values())
+        paths = list(_chosen(shown, name)["face"].save(folder, DOWNLOADS, "face").values())
+        return [shutil.make_archive(str(Path(tempfile.mkdtemp(dir=self.folder)) / "face"), "zip", folder), *paths]
 
 
 def direction(azimuth: float, elevation: float) -> np.ndarray:
@@ -102,9 +120,7 @@ def build(page: Page) -> gr.Blocks:
         shown = gr.State(None)
         with gr.Row():
             with gr.Column(min_width=280):
-                photo = gr.Image(
-                    label="Photo", type="numpy", sources=["upload", "clipboard"], height=320, elem_id="photo"
-                )
+                photo = Photo(label="Photo", sources=["upload", "clipboard"], height=320, elem_id="photo")
                 start = gr.Button("Reconstruct", variant="primary", elem_id="start")
                 choice = gr.Dropdown(label="Face", visible=False, elem_id="choice")
                 about = gr.Markdown(elem_id="about")
@@ -133,8 +149,8 @@ def build(page: Page) -> gr.Blocks:
                 files = gr.Files(label="Files", interactive=False, elem_id="files")
         look = [shown, choice, kind, azimuth, elevation]
 
-        def reconstruct(image, progress=gr.Progress()):  # noqa: B008 - how Gradio passes it
-            return page.reconstruct(image, progress)
+        def reconstruct(path, progress=gr.Progress()):  # noqa: B008 - how Gradio passes it
+            return page.reconstruct(path, progress)
 
         def prepare(state, name, progress=gr.Progress()):  # noqa: B008
             return page.files(state, name, progress)
