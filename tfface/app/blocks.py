@@ -50,15 +50,22 @@ class Page:
         """(faces, choice of face, note) of the photo in a file; None stands for none."""
         report = progress or (lambda *_, **__: None)
         if path is None:
-            raise gr.Error("Expected a photo; drop one on the left, or click there to choose a file.")
+            raise gr.Error(
+                "Expected a photo; drop one on the left, or click there to choose a file.", print_exception=False
+            )
         report(0.1, desc="looking for faces")
         try:
             faces = self.reconstructor(load_image(path), detector=self.detector)
         except InputError as error:
             # A person knows the file by its name, not by where the page keeps it.
-            raise gr.Error(f"This photo can't be used: {str(error).replace(str(path), Path(path).name)}") from error
+            raise gr.Error(
+                f"This photo can't be used: {str(error).replace(str(path), Path(path).name)}", print_exception=False
+            ) from error
         if not faces:
-            raise gr.Error("No face found. Try a photo in which a face is larger, sharper or less turned away.")
+            raise gr.Error(
+                "No face found. Try a photo in which a face is larger, sharper or less turned away.",
+                print_exception=False,
+            )
         report(0.6, desc="drawing")
         shown = [{"face": face, "views": views(face, 2 * _SIZE)} for face in faces]
         names = [f"face {index + 1}" for index in range(len(faces))]
@@ -85,7 +92,7 @@ class Page:
     def files(self, shown, name, progress=None) -> list[str]:
         """Paths of all files of the chosen face, after that of an archive that holds them all."""
         if not shown:
-            raise gr.Error("Expected a reconstructed face; reconstruct a photo first.")
+            raise gr.Error("Expected a reconstructed face; reconstruct a photo first.", print_exception=False)
         (progress or (lambda *_, **__: None))(0.2, desc="writing files")
         folder = tempfile.mkdtemp(dir=self.folder)
         paths = list(_chosen(shown, name)["face"].save(folder, DOWNLOADS, "face").values())

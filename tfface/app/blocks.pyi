@@ -38,12 +38,6 @@ class Photo(gr.Image):
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
-    from gradio.blocks import Block
-    if TYPE_CHECKING:
-        from gradio.components import Timer
-        from gradio.components.base import Component
-
 
 class Page:
     """What the page's controls do; each person's faces are kept in their own session.
@@ -102,12 +96,10 @@ class Page:
         paths = list(_chosen(shown, name)["face"].save(folder, DOWNLOADS, "face").values())
         return [shutil.make_archive(str(Path(tempfile.mkdtemp(dir=self.folder)) / "face"), "zip", folder), *paths]
 
-
 def direction(azimuth: float, elevation: float) -> np.ndarray:
     """The light's direction `[3]` in image space: x right, y down, z nearer."""
     across, up = np.radians(azimuth), np.radians(elevation)
     return np.array([np.sin(across) * np.cos(up), -np.sin(up), np.cos(across) * np.cos(up)], np.float32)
-
 
 def describe(face) -> str:
     """Pose, scale and the strongest parts of the expression, as Markdown."""
@@ -119,10 +111,8 @@ def describe(face) -> str:
         f"average size. Expression: {moved}."
     )
 
-
 def _chosen(shown, name):
     return shown[max(int(str(name).rsplit(" ", 1)[-1]) - 1, 0) if name else 0]
-
 
 def build(page: Page) -> gr.Blocks:
     """The page's layout; nothing of it comes from another machine."""
@@ -175,7 +165,6 @@ def build(page: Page) -> gr.Blocks:
             control.change(page.picture, look, picture, show_progress="hidden", trigger_mode="always_last")
         write.click(prepare, [shown, choice], files)
     return blocks
-
 
 def launch(page: Page, host: str, port: int, block: bool = True) -> gr.Blocks:
     """Serves the page; with `block`, until it is interrupted."""
