@@ -21,19 +21,6 @@ _CSS = """
 """
 
 
-class Photo(gr.Image):
-    """A picture that someone chose, handed on as the path of its file.
-
-    Gradio's own opens it first, and shows nothing but a broken picture when it can't.
-    """
-
-    is_template = True
-    """To the page it is a `gr.Image`."""
-
-    def preprocess(self, payload):
-        return payload.path if payload else None
-
-
 class Page:
     """What the page's controls do; each person's faces are kept in their own session.
 
@@ -127,7 +114,10 @@ def build(page: Page) -> gr.Blocks:
         shown = gr.State(None)
         with gr.Row():
             with gr.Column(min_width=280):
-                photo = Photo(label="Photo", sources=["upload", "clipboard"], height=320, elem_id="photo")
+                photo = gr.Image(label="Photo", sources=["upload", "clipboard"], height=320, elem_id="photo")
+                # Gradio itself would open the file first, and show but a broken picture where it can't. (Of a class of
+                # our own it would write a stub beside this file.)
+                photo.preprocess = lambda payload: payload.path if payload else None
                 start = gr.Button("Reconstruct", variant="primary", elem_id="start")
                 choice = gr.Dropdown(label="Face", visible=False, elem_id="choice")
                 about = gr.Markdown(elem_id="about")
