@@ -100,6 +100,18 @@ def test_clothes_do_not_colour_the_nape(model):
     assert nape.sum() > 20 and np.median(found[:, 0] / found[:, 1]) < 1.5
 
 
+@pytest.mark.parametrize("tone", [(150, 120, 70), (130, 130, 130)], ids=["fair", "grey"])
+def test_the_back_of_the_head_has_the_colour_of_the_hair_that_is_seen(model, tone):
+    colors, scalp = place_colors(model), model.region_mask("scalp")
+    colors[scalp] = tone
+    texture = face_texture(painted_face(model, colors=colors), model, SIZE)
+    found = at_vertices(texture, model)[scalp & (model.mean[:, 2] < -60) & (seen_at_vertices(texture, model) < 0.01)]
+    assert len(found) > 100
+    hue = found / found.mean(axis=1, keepdims=True) - np.array(tone) / np.mean(tone)
+    # Light has a colour, too, which is guessed from the skin.
+    assert np.abs(np.median(hue, axis=0)).max() < 0.12
+
+
 def test_islands_are_padded(frontal):
     outside = np.isnan(frontal.seen)
     assert outside.any() and frontal.image[outside].min() > 10
