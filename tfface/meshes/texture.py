@@ -107,7 +107,7 @@ def face_texture(face, model, size: int | None = None) -> Texture:
     appearance = fit_appearance(model, mean_color, normals, np.minimum(total, 1.0) * skin)
     light = _light(appearance, normals, model)
     mirrored = mirrored * gather(light, corners) / gather(light, np.asarray(model.mirror)[corners])
-    # Of one tone all over: where hair is seen it says what the rest is like, and statistics of foreheads don't.
+    # Of one tone all over: seen hair says which, and the albedo model's own differences would tint what isn't seen.
     scalp, albedo = model.region_mask("scalp"), appearance.albedo.copy()
     albedo[scalp] = np.median(albedo[scalp], axis=0)
     painted = gather(albedo * light, corners)
