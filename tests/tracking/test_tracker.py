@@ -14,7 +14,7 @@ HEIGHT, WIDTH = 120, 200
 
 
 class Scene:
-    """Faces at known places; `frame` draws each as one pixel of its own grey, and CoarseNet's stand-in reads it."""
+    """Faces at known places: (x, y), or (x, y, number of the person); the stand-ins for the networks know them."""
 
     face_model = DomeModel(8)
 
@@ -23,17 +23,23 @@ class Scene:
         self.faces = []
 
     def frame(self, *faces):
-        self.faces = list(faces)
+        self.faces = [(*face, 0)[:3] for face in faces]
         return np.zeros((HEIGHT, WIDTH, 3), np.uint8)
 
     def detect(self, image, detector):
         self.looks += 1
-        return [Detection((x - 20, y - 25, x + 20, y + 25), 0.9, detector) for x, y in self.faces]
+        return [Detection((x - 20, y - 25, x + 20, y + 25), 0.9, detector) for x, y, _ in self.faces]
 
     def coarse(self, image, squares):
         r = np.zeros((len(squares), 290), np.float32)
         for row, (cx, cy, side) in zip(r, squares, strict=True):
-            x, y = min(self.faces, key=lambda at: np.hypot(at[0] - cx, at[1] - cy)) if self.faces else (cx, cy)
+
+            def away(face, cx=cx, cy=cy):
+                return np.hypot(face[0] - cx, face[1] - cy)
+
+            nobody = cx, cy, 9  # a crop of a wall has an answer, too
+            x, y, person = min([face for face in self.faces if away(face) < side / 2], key=away, default=nobody)
+            row[:200] = 0.4 * person
             row[200] = 0.5
             row[284:290] = 0.1, 0.2, 0.0, 2 * (x - cx) / side, 2 * (y - cy) / side, np.log(80.0 / side)
             row += self.noise * self.rng.normal(size=290)
@@ -83,7 +89,7 @@ def test_the_shipped_weights_hold_a_still_portrait_still():
 def test_faces_come_and_go(scene):
     tracker = FaceTracker(scene, TrackerConfig(detect_seconds=0.2, patience=0))
     time, numbers = 0.0, []
-    for faces in ([], [(50, 60)], [(50, 60), (150, 60)], [(150, 60)], [], [(50, 60)]):
+    for faces in ([], [(50, 60)], [(50, 60), (150, 60, 1)], [(150, 60, 1)], [], [(50, 60, 2)]):
         for _ in range(20):
             numbers.append([face.id for face in tracker(scene.frame(*faces), time)])
             time += 1 / 30
@@ -114,9 +120,49 @@ def test_a_cut_ends_what_is_followed_at_once(scene):
     assert [len(tracker(dark, number / 30)) for number in range(4)] == [1] * 4
     scene.frame()
     assert [len(tracker(bright, number / 30)) for number in range(4, 8)] == [0] * 4
-    scene.frame((150, 60))
+    scene.frame((150, 60, 1))
     (face,) = tracker(dark, 8 / 30)
     assert face.id == 1 and face.translation[0] == pytest.approx(150, abs=1)
+
+
+def follow(tracker, scene, *shots):
+    """The last ids of each shot, (seconds, faces), one after the other at 30 frames a second."""
+    time, last = 0, []
+    for seconds, faces in shots:
+        for _ in range(round(30 * seconds)):
+            found = tracker(scene.frame(*faces), time / 30)
+            time += 1
+        last.append([face.id for face in found])
+    return last
+
+
+@pytest.mark.parametrize("away, memory, number", [(0.6, 3, 0), (2.5, 3, 0), (6, 3, 1), (0.6, 0, 1), (2.5, 0, 1)])
+def test_a_face_that_comes_back_soon_has_its_number(scene, away, memory, number):
+    tracker = FaceTracker(scene, TrackerConfig(memory_seconds=memory))
+    ids = follow(tracker, scene, (1.5, [(60, 60)]), (away, []), (1, [(140, 60)]), (1, [(140, 60), (50, 60)]))
+    # Its number is given once: the same face seen twice is two. (Soon, it isn't even known yet that it has gone.)
+    assert ids == [[0], [0] if away < 1 else [], [number], [number, number + 1]]
+
+
+def test_a_face_that_comes_back_after_a_cut_has_its_number(scene):
+    tracker = FaceTracker(scene)
+    dark, bright = np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+    seen = []
+    for number, (image, face) in enumerate([(dark, (60, 60)), (bright, (150, 60, 1)), (dark, (60, 60))] * 2):
+        scene.frame(face)
+        seen += [face.id for face in tracker(image, float(number))]
+    assert seen == [0, 1, 0, 0, 1, 0]
+
+
+def test_somebody_else_at_the_same_place_has_another_number(scene):
+    ids = follow(FaceTracker(scene), scene, (1.5, [(60, 60)]), (2, []), (1, [(60, 60, 1)]))
+    assert ids == [[0], [], [1]]
+
+
+def test_two_who_change_places_unseen_keep_their_numbers(scene):
+    before, after = [(50, 60), (150, 60, 1)], [(50, 60, 1), (150, 60)]
+    ids = follow(FaceTracker(scene), scene, (1.5, before), (2, []), (1, after))
+    assert ids == [[0, 1], [], [1, 0]]
 
 
 def test_only_so_many_faces_are_followed(scene):

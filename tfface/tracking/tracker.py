@@ -6,6 +6,7 @@ import numpy as np
 
 from tfface.detection import crop_square, detect
 from tfface.morphable import representation
+from tfface.tracking.memory import Look, Memory
 from tfface.tracking.smoothing import OneEuro, OneEuroConfig
 
 
@@ -25,6 +26,9 @@ class TrackerConfig:
       pose: smoothing of pose; speeds are in face widths per second.
       expression: smoothing of expression; likewise.
       identity_seconds: time over which identity is averaged.
+      memory_seconds: time in which a face that is gone can come back and is given its id again; 0 for never.
+      likeness: `Look.difference` from which one that comes is somebody else. A head that turned by 35° in between
+        differs from itself by 0.2, 19 of 20 other people by more than 0.25.
     """
 
     detector: str = "mtcnn"
@@ -37,6 +41,8 @@ class TrackerConfig:
     pose: OneEuroConfig = OneEuroConfig(cutoff=0.7, response=10.0, speed_cutoff=1.5)
     expression: OneEuroConfig = OneEuroConfig(cutoff=1.5, response=10.0, speed_cutoff=1.5)
     identity_seconds: float = 3.0
+    memory_seconds: float = 3.0
+    likeness: float = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +50,7 @@ class TrackedFace:
     """One face in one frame.
 
     Attributes:
-      id: the same as long as the face is followed.
+      id: the same as long as the face is followed, and when it comes back soon.
       r: `[290]`; its last three numbers belong to `square`.
       square: cx, cy, side of the crop, px of the frame.
       vertices_image: `[V, 3]` px of the frame: x right, y down, z nearer.
@@ -74,13 +80,15 @@ class TrackedFace:
 
 @dataclasses.dataclass
 class _Track:
-    id: int
     square: tuple[float, float, float]
     pose: OneEuro
     expression: OneEuro
+    id: int | None = None
     identity: np.ndarray | None = None
     missed: int = 0
     box: tuple[float, float, float, float] | None = None
+    # When the detector last saw it: what CoarseNet was shown since then may be a wall.
+    look: Look | None = None
 
 
 class FaceTracker:
@@ -96,7 +104,7 @@ class FaceTracker:
         self.model = reconstructor.face_model
         self.config = config or TrackerConfig()
         self._tracks: list[_Track] = []
-        self._next = 0
+        self._memory = Memory(self.config.memory_seconds, self.config.likeness)
         self._time = self._looked = self._glance = None
 
     def __call__(self, image: np.ndarray, time: float) -> list[TrackedFace]:
@@ -116,6 +124,7 @@ class FaceTracker:
         if not self._tracks:
             return []
         answers = self.reconstructor.coarse(image, [track.square for track in self._tracks])
+        answers = self._name(answers, time)
         return [self._follow(track, r, seconds) for track, r in zip(self._tracks, answers, strict=True)]
 
     def _look(self, image, time):
@@ -135,9 +144,13 @@ class FaceTracker:
             best = int(np.argmax(overlaps)) if overlaps else -1
             if best >= 0 and overlaps[best] > config.overlap and best not in known:
                 known[best], track.missed = track, 0
+                track.look = Look(track.identity, track.square[2])
             else:
                 track.missed += 1
         patience = 0 if cut else config.patience
+        for track in self._tracks:
+            if track.missed > patience:
+                self._memory.keep(track.id, track.look, time)
         self._tracks = [track for track in self._tracks if track.missed <= patience]
         for index, detection in enumerate(found):
             if index in known or (config.max_faces and len(self._tracks) >= config.max_faces):
@@ -147,8 +160,22 @@ class FaceTracker:
                 continue
             square = crop_square(detection.box, detection.style)
             filters = OneEuro(config.pose), OneEuro(config.expression)
-            self._tracks.append(_Track(self._next, square, *filters, box=detection.box))
-            self._next += 1
+            self._tracks.append(_Track(square, *filters, box=detection.box))
+
+    def _name(self, answers: np.ndarray, time: float) -> np.ndarray:
+        """Gives new tracks their ids; ends those that came back elsewhere, and leaves out their answers `[N, 290]`."""
+        new = [(track, r) for track, r in zip(self._tracks, answers, strict=True) if track.id is None]
+        if not new:
+            return answers
+        for track, r in new:
+            track.look = Look(r[: representation.IDENTITY_SIZE], track.square[2])
+        missed = {track.id: track.look for track in self._tracks if track.missed}
+        names = self._memory.names([track.look for track, _ in new], missed, time)
+        stay = [track.id not in names for track in self._tracks]
+        self._tracks = [track for track, stays in zip(self._tracks, stay, strict=True) if stays]
+        for (track, _), name in zip(new, names, strict=True):
+            track.id = name
+        return answers[stay]
 
     def _is_cut(self, image) -> bool:
         """Whether the frame shows another scene than the one before."""
