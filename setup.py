@@ -16,9 +16,10 @@ def requirements(name: str) -> list[str]:
 # What a few verbs need beyond requirements.txt; the tests need it all. The upper ends were tested on Python 3.11; the
 # lower ones of onnxruntime and starlette let Python 3.10 in.
 EXTRAS = {
-    # ONNX files, and the runtimes that check what was written.
-    "app": ["gradio>=6.31,<7"],
+    # What the page hands out holds a web page, too.
+    "app": ["gradio>=6.31,<7", "k3d>=3.2,<4"],
     "html": ["k3d>=3.2,<4"],
+    # ONNX files, and the runtimes that check what was written.
     "export": ["tf2onnx>=1.17,<1.18", "onnx>=1.23,<1.24", "onnxruntime>=1.23,<1.33", "ai-edge-litert>=2.3,<2.4"],
     "notebooks": ["notebook>=7,<8", "ipywidgets>=8,<9"],
     "serve": ["starlette>=0.47,<2", "uvicorn>=0.54,<0.60", "orjson>=3.13,<4"],

@@ -15,7 +15,8 @@ from tfface.detection import Detection
 from tfface.reconstructor import Reconstructor
 
 gradio = pytest.importorskip("gradio")
-from tfface.app.blocks import VIEWS, Page, build, describe, direction, launch  # noqa: E402
+pytest.importorskip("k3d")
+from tfface.app.blocks import DOWNLOADS, VIEWS, Page, build, describe, direction, launch  # noqa: E402
 
 
 @pytest.fixture
@@ -34,7 +35,9 @@ def picture(tmp_path):
 
 
 def test_a_photo_becomes_faces_views_and_words(page, picture):
-    shown, choice, about = page.reconstruct(picture)
+    told = []
+    shown, choice, about = page.reconstruct(picture, lambda share, desc: told.append(desc))
+    assert told == ["finding and reconstructing faces", "drawing face 1 of 2", "drawing face 2 of 2"]
     assert len(shown) == 2 and choice.choices == [("face 1", "face 1"), ("face 2", "face 2")]
     assert "Yaw -14°" in about and about == page.about(shown, "face 1") == describe(shown[0]["face"])
     pictures = [page.picture(shown, "face 2", kind, 0, 0) for kind in VIEWS]
@@ -60,8 +63,11 @@ def test_the_head_and_the_files_are_there_to_load(page, picture):
     shown, *_ = page.reconstruct(picture)
     with open(page.head(shown, "face 1"), "rb") as file:
         assert file.read(4) == b"glTF"
-    archive, *files = page.files(shown, "face 2")
-    assert {"obj", "mtl", "png", "ply", "glb", "npy", "json", "gif"} <= {path.rsplit(".", 1)[-1] for path in files}
+    told = []
+    archive, *files = page.files(shown, "face 2", lambda share, desc: told.append((share, desc)))
+    endings = {"obj", "mtl", "png", "ply", "glb", "npy", "json", "gif", "html"}
+    assert endings == {path.rsplit(".", 1)[-1] for path in files}
+    assert len(told) == len(DOWNLOADS) and told[0] == (0, "writing obj") and told == sorted(told)
     assert sorted(zipfile.ZipFile(archive).namelist()) == sorted(Path(path).name for path in files)
 
 

@@ -2,17 +2,20 @@
 
 import shutil
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 
 from tfface.errors import InputError
+from tfface.face import FORMATS
 from tfface.images import load_image
 from tfface.preview import halved, views
 
 VIEWS = ("photo", "overlay", "coarse", "fine", "normals", "depth")
-DOWNLOADS = ("obj", "ply", "glb", "glb-arkit", "detail", "depth", "normals", "camera", "json", "preview", "turntable")
+DOWNLOADS = tuple(kind for kind in FORMATS if kind != "html" or find_spec("k3d"))
+"""What is written: all there is, a web page where the package that draws it is installed."""
 _SIZE = 480
 _CSS = """
 .gradio-container {max-width: 1100px !important; margin: auto}
@@ -40,7 +43,7 @@ class Page:
             raise gr.Error(
                 "Expected a photo; drop one on the left, or click there to choose a file.", print_exception=False
             )
-        report(0.1, desc="looking for faces")
+        report(0.1, desc="finding and reconstructing faces")
         try:
             faces = self.reconstructor(load_image(path), detector=self.detector)
         except InputError as error:
@@ -53,8 +56,10 @@ class Page:
                 "No face found. Try a photo in which a face is larger, sharper or less turned away.",
                 print_exception=False,
             )
-        report(0.6, desc="drawing")
-        shown = [{"face": face, "views": views(face, 2 * _SIZE)} for face in faces]
+        shown = []
+        for index, face in enumerate(faces):
+            report(0.6 + 0.4 * index / len(faces), desc=f"drawing face {index + 1} of {len(faces)}")
+            shown.append({"face": face, "views": views(face, 2 * _SIZE)})
         names = [f"face {index + 1}" for index in range(len(faces))]
         choice = gr.Dropdown(choices=names, value=names[0], visible=len(names) > 1)
         return shown, choice, describe(faces[0])
@@ -80,9 +85,11 @@ class Page:
         """Paths of all files of the chosen face, after that of an archive that holds them all."""
         if not shown:
             raise gr.Error("Expected a reconstructed face; reconstruct a photo first.", print_exception=False)
-        (progress or (lambda *_, **__: None))(0.2, desc="writing files")
-        folder = tempfile.mkdtemp(dir=self.folder)
-        paths = list(_chosen(shown, name)["face"].save(folder, DOWNLOADS, "face").values())
+        report = progress or (lambda *_, **__: None)
+        face, folder, paths = _chosen(shown, name)["face"], tempfile.mkdtemp(dir=self.folder), []
+        for index, kind in enumerate(DOWNLOADS):
+            report(index / len(DOWNLOADS), desc=f"writing {kind}")
+            paths += face.save(folder, [kind], "face").values()
         return [shutil.make_archive(str(Path(tempfile.mkdtemp(dir=self.folder)) / "face"), "zip", folder), *paths]
 
 
@@ -143,7 +150,7 @@ def build(page: Page) -> gr.Blocks:
                 azimuth = gr.Slider(-90, 90, -33, step=1, label="Light from the right, degrees", elem_id="azimuth")
                 elevation = gr.Slider(-80, 80, 33, step=1, label="Light from above, degrees", elem_id="elevation")
                 write = gr.Button("Write files", elem_id="write")
-                files = gr.Files(label="Files", interactive=False, elem_id="files")
+                files = gr.Files(label="Files: all of them, and each", interactive=False, elem_id="files")
         look = [shown, choice, kind, azimuth, elevation]
 
         def reconstruct(path, progress=gr.Progress()):  # noqa: B008 - how Gradio passes it
