@@ -27,6 +27,13 @@ def page(tmp_path, monkeypatch):
     return Page(Reconstructor(FakeNetworks()), tmp_path)
 
 
+class Progress(list):
+    """What was told, in the place of Gradio's, which also counts as false as long as it counts no steps."""
+
+    def __call__(self, share, desc):
+        self.append((share, desc))
+
+
 @pytest.fixture
 def picture(tmp_path):
     """Path of a photo with two faces."""
@@ -35,9 +42,13 @@ def picture(tmp_path):
 
 
 def test_a_photo_becomes_faces_views_and_words(page, picture):
-    told = []
-    shown, choice, about = page.reconstruct(picture, lambda share, desc: told.append(desc))
-    assert told == ["finding and reconstructing faces", "drawing face 1 of 2", "drawing face 2 of 2"]
+    told = Progress()
+    shown, choice, about = page.reconstruct(picture, told)
+    assert [words for _, words in told] == [
+        "finding and reconstructing faces",
+        "drawing face 1 of 2",
+        "drawing face 2 of 2",
+    ]
     assert len(shown) == 2 and choice.choices == [("face 1", "face 1"), ("face 2", "face 2")]
     assert "Yaw -14°" in about and about == page.about(shown, "face 1") == describe(shown[0]["face"])
     pictures = [page.picture(shown, "face 2", kind, 0, 0) for kind in VIEWS]
@@ -63,8 +74,8 @@ def test_the_head_and_the_files_are_there_to_load(page, picture):
     shown, *_ = page.reconstruct(picture)
     with open(page.head(shown, "face 1"), "rb") as file:
         assert file.read(4) == b"glTF"
-    told = []
-    archive, *files = page.files(shown, "face 2", lambda share, desc: told.append((share, desc)))
+    told = Progress()
+    archive, *files = page.files(shown, "face 2", told)
     endings = {"obj", "mtl", "png", "ply", "glb", "npy", "json", "gif", "html"}
     assert endings == {path.rsplit(".", 1)[-1] for path in files}
     assert len(told) == len(DOWNLOADS) and told[0] == (0, "writing obj") and told == sorted(told)
@@ -114,6 +125,11 @@ def _in_a_browser(url, folder):
         tab.wait_for_selector("#photo input[type=file]", state="attached", timeout=60_000)
         tab.set_input_files("#photo input[type=file]", folder / "photo.png")
         tab.wait_for_selector("#photo img", timeout=60_000)
+        tab.focus("#kind input[value=fine]")
+        for key, value in (("ArrowRight", "normals"), ("ArrowLeft", "fine"), ("ArrowUp", "coarse")):
+            tab.keyboard.press(key)
+            tab.wait_for_function(f"document.activeElement === document.querySelector('#kind input[value={value}]')")
+            tab.wait_for_function(f"document.querySelector('#kind input:checked').value === '{value}'")
         tab.focus("#start")
         tab.keyboard.press("Enter")  # the keyboard is enough
         tab.wait_for_selector("#seen img", timeout=120_000)
@@ -133,5 +149,10 @@ def test_a_damaged_file_gets_as_far_as_the_page(page, tmp_path):
 
 
 def test_the_layout_builds_without_a_server(page):
-    names = {block.elem_id for block in build(page).blocks.values() if getattr(block, "elem_id", None)}
-    assert {"photo", "start", "head", "seen", "kind", "azimuth", "elevation", "files"} <= names
+    blocks = build(page)
+    names = {block._id: block.elem_id for block in blocks.blocks.values() if getattr(block, "elem_id", None)}
+    assert {"photo", "start", "head", "seen", "kind", "azimuth", "elevation", "files"} <= set(names.values())
+    (start,) = (
+        event for event in blocks.config["dependencies"] if [names.get(i) for i in event["inputs"]] == ["photo"]
+    )
+    assert [names[number] for number in start["show_progress_on"]] == ["head"]  # what is there to be seen all along

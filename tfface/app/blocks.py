@@ -23,6 +23,21 @@ _CSS = """
 #kind label:focus-within {outline: 2px solid var(--color-accent); outline-offset: 1px}
 """
 
+# Gradio names every radio button differently, and so a browser doesn't know them for one group with arrow keys.
+_JS = """() => document.addEventListener("keydown", event => {
+    const buttons = [...document.querySelectorAll("#kind input")], at = buttons.indexOf(event.target);
+    const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+    if (at < 0 || !step) return;
+    event.preventDefault();
+    const next = buttons[(at + step + buttons.length) % buttons.length];
+    next.focus();
+    next.click();
+})"""
+
+
+def _silent(*_, **__):
+    """Progress that nobody watches."""
+
 
 class Page:
     """What the page's controls do; each person's faces are kept in their own session.
@@ -36,14 +51,13 @@ class Page:
     def __init__(self, reconstructor, folder: Path, detector: str = "mtcnn"):
         self.reconstructor, self.folder, self.detector = reconstructor, Path(folder), detector
 
-    def reconstruct(self, path, progress=None):
+    def reconstruct(self, path, progress=_silent):
         """(faces, choice of face, note) of the photo in a file; None stands for none."""
-        report = progress or (lambda *_, **__: None)
         if path is None:
             raise gr.Error(
                 "Expected a photo; drop one on the left, or click there to choose a file.", print_exception=False
             )
-        report(0.1, desc="finding and reconstructing faces")
+        progress(0.1, desc="finding and reconstructing faces")
         try:
             faces = self.reconstructor(load_image(path), detector=self.detector)
         except InputError as error:
@@ -58,7 +72,7 @@ class Page:
             )
         shown = []
         for index, face in enumerate(faces):
-            report(0.6 + 0.4 * index / len(faces), desc=f"drawing face {index + 1} of {len(faces)}")
+            progress(0.6 + 0.4 * index / len(faces), desc=f"drawing face {index + 1} of {len(faces)}")
             shown.append({"face": face, "views": views(face, 2 * _SIZE)})
         names = [f"face {index + 1}" for index in range(len(faces))]
         choice = gr.Dropdown(choices=names, value=names[0], visible=len(names) > 1)
@@ -81,14 +95,13 @@ class Page:
         """A few words on the chosen face."""
         return describe(_chosen(shown, name)["face"]) if shown else ""
 
-    def files(self, shown, name, progress=None) -> list[str]:
+    def files(self, shown, name, progress=_silent) -> list[str]:
         """Paths of all files of the chosen face, after that of an archive that holds them all."""
         if not shown:
             raise gr.Error("Expected a reconstructed face; reconstruct a photo first.", print_exception=False)
-        report = progress or (lambda *_, **__: None)
         face, folder, paths = _chosen(shown, name)["face"], tempfile.mkdtemp(dir=self.folder), []
         for index, kind in enumerate(DOWNLOADS):
-            report(index / len(DOWNLOADS), desc=f"writing {kind}")
+            progress(index / len(DOWNLOADS), desc=f"writing {kind}")
             paths += face.save(folder, [kind], "face").values()
         return [shutil.make_archive(str(Path(tempfile.mkdtemp(dir=self.folder)) / "face"), "zip", folder), *paths]
 
@@ -159,7 +172,9 @@ def build(page: Page) -> gr.Blocks:
         def prepare(state, name, progress=gr.Progress()):  # noqa: B008
             return page.files(state, name, progress)
 
-        done = start.click(reconstruct, [photo], [shown, choice, about], concurrency_limit=1)
+        # The outputs themselves are out of sight until they have something to show.
+        shows = {"show_progress_on": [head], "concurrency_limit": 1}
+        done = start.click(reconstruct, [photo], [shown, choice, about], **shows)
         done.success(page.picture, look, picture, show_progress="hidden").success(page.head, [shown, choice], head)
         done.success(lambda: None, None, files)
         choice.input(page.picture, look, picture).then(page.head, [shown, choice], head)
@@ -186,5 +201,6 @@ def launch(page: Page, host: str, port: int, block: bool = True) -> gr.Blocks:
         # Gradio's own themes ask Google for their fonts.
         theme=gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
         css=_CSS,
+        js=_JS,
     )
     return blocks
