@@ -1,5 +1,7 @@
 """The texture shows the photo where it is seen, and something that fits where it isn't."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,42 @@ def test_clothes_do_not_colour_the_nape(model):
     assert nape.sum() > 20 and np.median(found[:, 0] / found[:, 1]) < 1.5
 
 
+def test_a_fit_that_is_off_brings_no_background_along(model):
+    # The mesh lies 5 mm beside the head in the photo: green leaves where it has a cheek and an ear.
+    face = painted_face(model, background=(60, 160, 20))
+    beside = face.vertices_image + np.float32([5.0 / face.mm_per_px, 0, 0])
+    texture = face_texture(dataclasses.replace(face, vertices_image=beside), model, SIZE)
+    found = at_vertices(texture, model)[model.region_mask("skin", "ears", "neck")]
+    assert np.percentile(found[:, 1] - found[:, 0], 99) < 0
+
+
+@pytest.mark.parametrize("covered", [["left"], ["left", "right"]], ids=["one", "both"])
+def test_hair_over_ears_is_no_ear(model, covered):
+    colors, left = place_colors(model), model.mean[:, 0] < 0
+    for side in covered:
+        colors[model.region_mask("ears") & (left if side == "left" else ~left)] = 15.0
+    found = at_vertices(face_texture(painted_face(model, colors=colors), model, SIZE), model)
+    ears, truth = found[model.region_mask("ears")], place_colors(model)[model.region_mask("ears")]
+    assert np.percentile(ears.max(axis=1), 2) > 60
+    assert np.median(np.abs(np.log(ears / truth))) < 0.4
+
+
+def test_a_collar_is_no_neck(model):
+    colors, neck = place_colors(model), model.region_mask("neck")
+    colors[neck & (model.mean[:, 1] < np.median(model.mean[neck, 1]))] = 30.0, 40.0, 110.0
+    found = at_vertices(face_texture(painted_face(model, colors=colors), model, SIZE), model)[neck]
+    assert np.percentile(found[:, 2] - found[:, 0], 95) < 0
+
+
+def test_a_beard_and_brows_stay(model):
+    colors, (_, y, z) = place_colors(model), model.mean.T
+    beard = model.region_mask("skin") & (y < model.mean[model.landmarks[57], 1] - 6) & (z > -30)
+    brows = model.region_mask("brows")
+    colors[beard | brows] = 70.0, 50.0, 40.0
+    found = at_vertices(face_texture(painted_face(model, colors=colors), model, SIZE), model)
+    assert np.median(found[beard].max(axis=1)) < 85 and np.median(found[brows].max(axis=1)) < 100
+
+
 @pytest.mark.parametrize("tone", [(150, 120, 70), (130, 130, 130)], ids=["fair", "grey"])
 def test_the_back_of_the_head_has_the_colour_of_the_hair_that_is_seen(model, tone):
     colors, scalp = place_colors(model), model.region_mask("scalp")
@@ -110,6 +148,33 @@ def test_the_back_of_the_head_has_the_colour_of_the_hair_that_is_seen(model, ton
     hue = found / found.mean(axis=1, keepdims=True) - np.array(tone) / np.mean(tone)
     # Light has a colour, too, which is guessed from the skin.
     assert np.abs(np.median(hue, axis=0)).max() < 0.12
+
+
+def test_hair_above_the_forehead_tells_its_colour_where_the_photo_ends_there(model):
+    # The scalp begins where the photo ends; black hair lies over the upper forehead.
+    colors, scalp = place_colors(model), model.region_mask("scalp")
+    hair = scalp | (model.region_mask("skin") & (model.mean[:, 1] > model.mean[model.landmarks[19], 1] + 25))
+    colors[hair] = 25.0, 20.0, 18.0
+    face = painted_face(model, colors=colors)
+    end = int(face.vertices_image[model.region_mask("skin"), 1].min()) + 2
+    cut = {name: getattr(face, name) - [0, end, 0] for name in ("vertices_image", "landmarks")}
+    texture = face_texture(dataclasses.replace(face, image=face.image[end:], **cut), model, SIZE)
+    back = scalp & (model.mean[:, 2] < -60)
+    assert np.median(at_vertices(texture, model)[back].max(axis=1)) < 50
+
+
+def test_what_a_blink_unfolds_is_lid_and_not_lashes(model):
+    blink = sum(model.actions[model.action_names.index(name)] for name in ("eyeBlinkLeft", "eyeBlinkRight"))
+    areas = []
+    for shape in (model.mean, model.mean + model.expression_basis @ blink):
+        a, b, c = (shape[model.triangles[:, corner]] for corner in range(3))
+        areas.append(np.linalg.norm(np.cross(b - a, c - a), axis=1))
+    lid = np.unique(model.triangles[areas[1] > 2.5 * areas[0]])
+    colors = place_colors(model)
+    colors[lid] = 10.0
+    found = at_vertices(face_texture(painted_face(model, colors=colors, size=480), model, 512), model)[lid]
+    assert len(lid) > 30
+    assert np.median(found.max(axis=1)) > 0.7 * np.median(place_colors(model)[lid].max(axis=1))
 
 
 def test_islands_are_padded(frontal):
