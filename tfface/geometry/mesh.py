@@ -95,6 +95,16 @@ def vertex_normals(vertices: tf.Tensor, triangles, faces_of_vertex) -> tf.Tensor
     return normalize(tf.reduce_sum(tf.gather(padded, tf.transpose(faces_of_vertex), axis=1), axis=1))
 
 
+def directed_edges(triangles: np.ndarray) -> set[tuple[int, int]]:
+    """The edges of triangles `[T, 3]`, each from one vertex to the next as they are wound."""
+    return {(a, b) for t in np.asarray(triangles).tolist() for a, b in zip(t, [*t[1:], t[0]], strict=True)}
+
+
+def open_edges(edges: set[tuple[int, int]]) -> dict[int, int]:
+    """Those of `directed_edges` that one triangle only has: from each vertex of a rim to the next."""
+    return {a: b for a, b in edges if (b, a) not in edges}
+
+
 def pieces(triangles: np.ndarray, count: int) -> np.ndarray:
     """`[count]` number of the connected piece that each vertex of triangles `[T, 3]` belongs to."""
     from scipy.sparse import coo_matrix

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tfface.geometry.ramps import smooth_step
 from tfface.meshes.drawing import smooth_normals
 from tfface.meshes.files import TexturedMesh
 
@@ -111,7 +112,6 @@ def _seen_detail(face, vertices, normals):
         sample(distance, 1) / _FADE_MM,
         (_SAME_MM[1] - away) / (_SAME_MM[1] - _SAME_MM[0]),
     )
-    share = np.clip(np.minimum.reduce(ramps), 0.0, 1.0)
     # From the flat triangle to the fine surface: the curvature that the coarse mesh only samples comes with the detail.
     offset = (sample(patch.fine[row, column], 1) - vertices[:, 2] * scale) * face.mm_per_px
-    return offset, share * share * (3 - 2 * share)
+    return offset, smooth_step(np.minimum.reduce(ramps))

@@ -4,9 +4,9 @@ import functools
 
 import numpy as np
 
+from tfface.geometry.ramps import smooth_step
 from tfface.meshes.appearance import to_linear
 from tfface.meshes.drawing import draw
-from tfface.meshes.texels import smooth_step
 
 _OUTLINE_MM = 3.0
 """So near to the head's outline a fit that is a little off shows what is behind the head."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from tfface.geometry.ramps import smooth_step
 from tfface.meshes.fields import log_ratio, smoothed
-from tfface.meshes.texels import smooth_step
 
 _INNER_MM = 25.0
 """So far from the outline of the face nothing is questioned: there are brows, beards, a fringe and glasses."""

@@ -5,6 +5,8 @@ import functools
 
 import numpy as np
 
+from tfface.geometry.ramps import smooth_step
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Texels:
@@ -76,9 +78,3 @@ def texels(layout, model, size) -> Texels:
     rows = np.arange(0, shares.size + 1, 3)
     places = csr_matrix((shares.ravel(), corners.ravel(), rows), (len(shares), len(model.mean)))
     return Texels(inside, places, np.asarray(model.mirror))
-
-
-def smooth_step(values, low, high):
-    """0 up to `low`, 1 from `high` on, without a kink between; float32."""
-    share = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return np.float32(share * share * (3 - 2 * share))

@@ -15,13 +15,13 @@ import dataclasses
 
 import numpy as np
 
+from tfface.geometry.ramps import smooth_step
 from tfface.meshes.appearance import Appearance, fit_appearance, to_srgb
 from tfface.meshes.atlas import Atlas, atlas
 from tfface.meshes.drawing import smooth_normals
 from tfface.meshes.fields import Fields, log_ratio
 from tfface.meshes.look import Look, folded_lids
 from tfface.meshes.person import Person, evened
-from tfface.meshes.texels import smooth_step
 from tfface.meshes.texels import texels as texels_of
 
 SIZES = (512, 1024, 2048)

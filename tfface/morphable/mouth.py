@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfface.geometry.mesh import pieces
+from tfface.geometry.mesh import directed_edges, open_edges, pieces
+from tfface.geometry.ramps import smooth_step
 from tfface.morphable.model import MorphableModel
 
 BEHIND_MM = 7.0
@@ -39,7 +40,7 @@ class Sheet(NamedTuple):
         """`[M, 3]` mm of vertices `[V, 3]` in the face model's frame, of a face whose mouth is shut."""
         height, behind = self._heights(vertices), self._behind()
         edge, gum = _TEETH_MM
-        above = edge + np.where(height > 0.0, (gum - edge) * height, -edge * -height)
+        above = edge + np.where(height > 0.0, (gum - edge) * height, edge * height)
         offsets = np.stack([np.zeros_like(above), above, np.full_like(above, -BEHIND_MM)], axis=1)
         return self.movements(vertices) + behind[:, None] * offsets
 
@@ -54,13 +55,13 @@ class Sheet(NamedTuple):
           vertices: `[V, 3]` mm, which tell what is above.
           offsets: `[V, …]`.
         """
-        following = 1.0 - self._behind() * _smooth(self._heights(vertices) / _STRETCHED + 1.0)
+        following = 1.0 - self._behind() * smooth_step(self._heights(vertices) / _STRETCHED + 1.0)
         moved = self.movements(offsets)
         return following.reshape(-1, *[1] * (moved.ndim - 1)) * moved
 
     def _behind(self) -> np.ndarray:
         """`[M]`, 0 at the rim, 1 where the sheet lies wholly behind it."""
-        return _smooth((1.0 - np.linalg.norm(self.disc[: len(self.inside)], axis=1)) / _SLOPE)
+        return smooth_step((1.0 - np.linalg.norm(self.disc[: len(self.inside)], axis=1)) / _SLOPE)
 
     def _heights(self, vertices: np.ndarray) -> np.ndarray:
         """`[M]`, 1 at the upper lip, −1 at the lower."""
@@ -88,10 +89,9 @@ def mouth_sheet(triangles: np.ndarray, mouth: np.ndarray) -> Sheet:
     """
     triangles = np.asarray(triangles)
     touching = triangles[mouth[triangles].any(axis=1)]
-    edges = {(int(a), int(b)) for t in touching for a, b in zip(t, np.roll(t, -1), strict=True)}
-    following = {a: b for a, b in edges if (b, a) not in edges}
+    edges = directed_edges(touching)
     inside = np.nonzero(mouth)[0]
-    rim = _loop(following)
+    rim = _loop(open_edges(edges))
     vertices, pairs = len(inside) + len(rim), {tuple(sorted(edge)) for edge in edges}
     if set(rim) != set(np.unique(touching)) - set(inside.tolist()) or vertices - len(pairs) + len(touching) != 1:
         raise ValueError("expected the inside of the mouth to be one disc with a rim of other vertices")
@@ -136,12 +136,6 @@ def with_sheet(model: MorphableModel) -> MorphableModel:
             low, high = model.uv[chosen].min(axis=0), model.uv[chosen].max(axis=0)
             arrays["uv"][chosen] = (low + high) / 2.0 + turned[vertex[chosen]] * (high - low).min()
     return model.replace(**arrays)
-
-
-def _smooth(share: np.ndarray) -> np.ndarray:
-    """From 0 to 1 as the share does, without corners."""
-    share = np.clip(share, 0.0, 1.0)
-    return share * share * (3.0 - 2.0 * share)
 
 
 def _loop(following: dict[int, int]) -> list[int]:

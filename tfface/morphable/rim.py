@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tfface.geometry.mesh import directed_edges, open_edges
+
 WIDEST_NOTCH_DEGREES = 150.0
 """A rim vertex whose outer angle is below this lies in a notch."""
 
@@ -28,7 +30,7 @@ def fill_notches(vertices, triangles, uv_triangles, widest: float = WIDEST_NOTCH
     for triangle, uv in zip(np.asarray(triangles).tolist(), np.asarray(uv_triangles).tolist(), strict=True):
         _count(triangle, vertices, angle, edges)
         corner_uv.update(zip(triangle, uv, strict=True))
-    following = {a: b for a, b in edges if (b, a) not in edges}
+    following = open_edges(edges)
     before = {b: a for a, b in following.items()}
     limit, added = np.radians(360.0 - widest), []
     while following:
@@ -54,8 +56,7 @@ def level_rim(vertices, triangles) -> np.ndarray:
       vertices: `[V, 3]`, y up.
       triangles: `[T, 3]`, consistently wound; all open edges count as one rim.
     """
-    edges = {(a, b) for t in np.asarray(triangles).tolist() for a, b in zip(t, [*t[1:], t[0]], strict=True)}
-    rim = sorted({a for a, b in edges if (b, a) not in edges})
+    rim = sorted(open_edges(directed_edges(triangles)))
     levelled = np.array(vertices, np.float64)
     plane = np.column_stack([np.ones(len(rim)), levelled[rim][:, [0, 2]]])
     levelled[rim, 1] = plane @ np.linalg.lstsq(plane, levelled[rim, 1], rcond=None)[0]
