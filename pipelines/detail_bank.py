@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tfface.errors import InputError
 from tfface.geometry.depth import normals_from_depth
-from tfface.losses.local import gaussian_matrix, local_means
+from tfface.losses.local import gaussian_matrix
 from tfface.morphable import representation
 from tfface.morphable.model import MorphableModel
 from tfface.output import write_files
@@ -32,9 +32,6 @@ from tfface.rendering.shading import directional, specular
 FIRST = 1_000_000
 """Number of the first head; evaluation's are below."""
 POSES = SamplingConfig(yaw_degrees=60.0, pitch_degrees=25.0, roll_degrees=20.0)
-
-_PAINTED = (0.05, 0.25)
-"""Differences of ln albedo between which a pixel goes from skin to paint."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,10 +108,10 @@ def _unpack(path: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
 
 
 def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.data.Dataset:
-    """Endless batches {"image", "depth", "mask", "skin", "marks" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
+    """Endless batches {"image", "depth", "mask", "skin", "albedo" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
 
-    `depth` is the true one in px, `marks` how much of what a pixel shows is paint (`painted`), and `coarse_r` the face
-    that FineNet is to start from. Element i depends on the seed and i alone.
+    `depth` is the true one in px, `albedo` has all that is painted on it, and `coarse_r` is the face that FineNet is to
+    start from. Element i depends on the seed and i alone.
 
     Args:
       config: a `DetailBankConfig`.
@@ -181,7 +178,7 @@ class Photographer:
             "depth": _shrink(depth * mask, times) / times,
             "mask": tf.cast(_shrink(mask, times) > 0.999, tf.float32),
             "skin": tf.cast(_shrink(skin, times) > 0.999, tf.float32),
-            "marks": _shrink(painted(albedo, mask), times),
+            "albedo": _shrink(albedo, times),
             "r": head["r"],
             "coarse_r": misfit(self.config, head["r"], fit),
         }
@@ -262,14 +259,6 @@ class Photographer:
         share = tf.random.stateless_uniform([batch, 1, 1, 1], blur)
         picture = share * soft + (1.0 - share) * picture
         return tf.pow(tf.clip_by_value(picture, 1e-4, 1.0), 1.0 / 2.2)
-
-
-def painted(albedo: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """How much of what a pixel shows is paint, 0…1, `[B, S, S, 1]`: how far its albedo is from that around it."""
-    level = tf.math.log(tf.maximum(albedo, 1e-3)) * mask
-    (around,) = local_means([level], mask, albedo.shape[1] / 50.0)
-    low, high = _PAINTED
-    return tf.clip_by_value((tf.abs(level - around) - low) / (high - low), 0.0, 1.0) * mask
 
 
 def misfit(config: DetailBankConfig, r: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfface.losses.detail import detail_criterion
+from tfface.losses.detail import detail_criterion, painted
 
 
 def surfaces(seed=0, size=20):
@@ -61,3 +61,12 @@ def test_gradients_are_finite_and_lead_to_the_truth():
         assert np.all(np.isfinite(gradient))
         refined.assign_sub(20.0 * gradient)
     assert float(detail_criterion(refined, truth, coarse, tf.ones_like(truth)).total[0]) < 0.7 * before
+
+
+def test_paint_is_told_from_a_smooth_change_of_tone():
+    y, x = np.mgrid[-1 : 1 : 96 * 1j, -1 : 1 : 96 * 1j]
+    spot = x**2 + y**2 < 0.002
+    albedo = np.exp(0.3 * x) * np.where(spot, 0.5, 1.0)
+    mask = np.ones((1, 96, 96, 1), np.float32)
+    marks = painted(tf.constant(albedo[None, ..., None], tf.float32), tf.constant(mask))[0, ..., 0].numpy()
+    assert marks[spot].min() > 0.9 and marks[(x**2 + y**2 > 0.05) & (abs(x) < 0.9)].max() < 0.05

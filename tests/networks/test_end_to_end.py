@@ -188,12 +188,12 @@ def test_missing_geometry_is_named(face_model):
 def test_paint_on_known_heads_counts_for_more(face_model):
     inputs = _inputs()
     marks = np.zeros_like(inputs["image"])
-    marks[:, SIZE // 3 : SIZE // 2] = 1.0
+    marks[:, SIZE // 2 : SIZE // 2 + 2] = 1.0  # a line
     surface = _model(face_model).render(tf.constant(inputs["r"]), SIZE, SIZE)[1]
     # The coarse depth is right but where there is paint: what counts for more is wrong.
     columns = np.arange(SIZE, dtype=np.float32)[None, None, :, None]
     truth = surface.depth + 0.5 * np.sin(1.5 * columns) * marks
     heads = {"image": inputs["image"], "depth": truth, "mask": surface.mask, "skin": surface.mask}
-    heads |= {"marks": marks, "coarse_r": inputs["r"]}
+    heads |= {"albedo": tf.constant(np.float32(1.0 - 0.5 * marks)), "coarse_r": inputs["r"]}
     plain, more = (_model(face_model, marks=weight).supervised_terms(heads) for weight in (0.0, 4.0))
     assert float(more["supervised"]) > 1.5 * float(plain["supervised"])

@@ -5,7 +5,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfface.geometry.depth import normals_from_depth, slopes_from_depth
-from tfface.losses.local import erode
+from tfface.losses.local import erode, local_means
+
+_PAINTED = (0.05, 0.25)
+"""Differences of ln albedo between which a pixel goes from skin to paint."""
 
 
 class DetailTerms(NamedTuple):
@@ -57,3 +60,15 @@ def detail_criterion(refined, truth, coarse, valid, depth_weight=0.02, max_step=
     before, after = (mean(tf.sqrt(away(z) + 1e-12)) for z in (coarse, refined))
     closer = tf.math.divide_no_nan(before - after, before)
     return DetailTerms(normals + depth_weight * depth, normals, depth, tf.stop_gradient(closer))
+
+
+def painted(albedo, mask):
+    """How much of what a pixel shows is paint, 0…1: how far its albedo is from that around it.
+
+    Args:
+        albedo, mask: [B, S, S, 1], whole faces.
+    """
+    level = tf.math.log(tf.maximum(albedo, 1e-3)) * mask
+    (around,) = local_means([level], mask, albedo.shape[1] / 50.0)
+    low, high = _PAINTED
+    return tf.clip_by_value((tf.abs(level - around) - low) / (high - low), 0.0, 1.0) * mask

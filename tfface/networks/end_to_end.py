@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfface.losses.albedo import grey_albedo
-from tfface.losses.detail import detail_criterion
+from tfface.losses.detail import detail_criterion, painted
 from tfface.losses.landmarks import FeatureShape, ProjectedLandmarks
 from tfface.losses.shading import (
     ShadingConfig,
@@ -69,7 +69,7 @@ class EndToEnd(keras.Model):
         faces: optional; a dict of faces that CoarseNet is to know too, beside the photographs: image [B, S, S, 1] and
             their true r [B, 290].
         heads: optional; a tuple of dicts of heads whose surface is known: image, depth (the true one, px), mask, skin
-            and marks (how much of a pixel is paint, 0…1) [B, S, S, 1], and coarse_r [B, 290] to start from.
+            and, for `marks`, albedo [B, S, S, 1], and coarse_r [B, 290] to start from.
 
     Returns a dict: r [B, 290], vertices [B, V, 3] px, coarse_depth, depth and mask [B, H, H, 1].
 
@@ -201,7 +201,7 @@ class EndToEnd(keras.Model):
         # Lips, eyes and ears have no relief of their own here, and much to get wrong: they count, but less than skin.
         valid = mask * heads["mask"] * (0.3 * detailed + 0.7 * heads["skin"])
         if self.config.marks:
-            valid *= 1.0 + self.config.marks * heads["marks"]
+            valid *= 1.0 + self.config.marks * painted(heads["albedo"], heads["mask"])
         truth = heads["depth"]
         if training and self.config.window:
             cut = self._random_window(image.shape[1], image.shape[2])
