@@ -39,6 +39,11 @@ def _silent(*_, **__):
     """Progress that nobody watches."""
 
 
+def _refusal(sentence: str) -> gr.Error:
+    """What the page tells a person who asked for something that can't be done; nothing for the terminal."""
+    return gr.Error(sentence, print_exception=False)
+
+
 class Page:
     """What the page's controls do; each person's faces are kept in their own session.
 
@@ -54,22 +59,15 @@ class Page:
     def reconstruct(self, path, progress=_silent):
         """(faces, choice of face, note) of the photo in a file; None stands for none."""
         if path is None:
-            raise gr.Error(
-                "Expected a photo; drop one on the left, or click there to choose a file.", print_exception=False
-            )
+            raise _refusal("Expected a photo; drop one on the left, or click there to choose a file.")
         progress(0.1, desc="finding and reconstructing faces")
         try:
             faces = self.reconstructor(load_image(path), detector=self.detector)
         except InputError as error:
             # A person knows the file by its name, not by where the page keeps it.
-            raise gr.Error(
-                f"This photo can't be used: {str(error).replace(str(path), Path(path).name)}", print_exception=False
-            ) from error
+            raise _refusal(f"This photo can't be used: {str(error).replace(str(path), Path(path).name)}") from error
         if not faces:
-            raise gr.Error(
-                "No face found. Try a photo in which a face is larger, sharper or less turned away.",
-                print_exception=False,
-            )
+            raise _refusal("No face found. Try a photo in which a face is larger, sharper or less turned away.")
         shown = []
         for index, face in enumerate(faces):
             progress(0.6 + 0.4 * index / len(faces), desc=f"drawing face {index + 1} of {len(faces)}")
@@ -98,7 +96,7 @@ class Page:
     def files(self, shown, name, progress=_silent) -> list[str]:
         """Paths of all files of the chosen face, after that of an archive that holds them all."""
         if not shown:
-            raise gr.Error("Expected a reconstructed face; reconstruct a photo first.", print_exception=False)
+            raise _refusal("Expected a reconstructed face; reconstruct a photo first.")
         face, folder, paths = _chosen(shown, name)["face"], tempfile.mkdtemp(dir=self.folder), []
         for index, kind in enumerate(DOWNLOADS):
             progress(index / len(DOWNLOADS), desc=f"writing {kind}")
