@@ -21,6 +21,9 @@ import numpy as np
 
 from tfface.errors import InputError
 
+FORMATS = ("savedmodel", "tflite", "tflite-int8", "onnx")
+"""What is timed. Files that keep their weights as float16 compute in float32 and take the time of float32 ones."""
+
 # The obvious z-buffer: `rasterize` with cull=True, on one mesh.
 Z_BUFFER_C = r"""
 #include <math.h>
@@ -194,8 +197,7 @@ def _times(options, networks, graph, batch: int) -> dict[str, float]:
     crops = np.repeat(world.draw(tf.constant([0, batch], tf.int64))["image"].numpy(), 3, axis=-1)
     times = {name: milliseconds(run, options.runs) for name, run in stages(networks, graph, crops).items()}
     for name in options.formats:
-        file = f"{batch}.tflite" if name == "tflite" else f"face.{name}"
-        run = open_exported(Path(options.folder) / file, options.worker)
+        run = open_exported(Path(options.folder, exported_name(name, batch)), options.worker)
         times[f"whole path in {name}"] = milliseconds(functools.partial(run, crops), options.runs)
     z_buffer = compile_z_buffer(Path(options.folder))
     if z_buffer and options.worker == 1:
@@ -204,6 +206,12 @@ def _times(options, networks, graph, batch: int) -> dict[str, float]:
             lambda: [z_buffer(mesh, triangles, size) for mesh in meshes], options.runs
         )
     return times
+
+
+def exported_name(name: str, batch: int) -> str:
+    """The file that is timed as format `name`, such as "tflite-int8", with batches of `batch`."""
+    kind = name.partition("-")[0]
+    return f"{name}-{batch}.tflite" if kind == "tflite" else f"face.{kind}"
 
 
 def export_benchmark(options) -> dict:
@@ -219,11 +227,11 @@ def export_benchmark(options) -> dict:
         networks = load_pretrained(options.model)
         size = networks.coarse.config.size
         for name in options.formats:
-            if name == "tflite":
-                for batch in options.batches:
-                    export(networks, Path(folder, f"{batch}.tflite"), ExportConfig(name, size, batch=batch))
-            else:
-                export(networks, Path(folder, f"face.{name}"), ExportConfig(name, size))
+            kind, _, weights = name.partition("-")
+            # A .tflite file has one batch size; the others take any.
+            for batch in options.batches if kind == "tflite" else [1]:
+                config = ExportConfig(kind, size, weights or "float32", batch)
+                export(networks, Path(folder, exported_name(name, batch)), config)
         for threads in options.threads:
             rows += _run_worker(options, threads, folder)
     return {"rows": rows}
@@ -245,9 +253,7 @@ def _export_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--runs", type=int, default=20, help="calls of which the median is taken (default: 20)")
-    parser.add_argument(
-        "--formats", nargs="*", choices=("savedmodel", "tflite", "onnx"), default=["savedmodel", "tflite", "onnx"]
-    )
+    parser.add_argument("--formats", nargs="*", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
 
