@@ -37,6 +37,13 @@ def configure(parser: argparse.ArgumentParser):
         "--amounts", type=float, nargs="+", default=[], metavar="X", help="factors on the detail for `shading`"
     )
     parser.add_argument(
+        "--descent",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="for `detail` and `shading`: measure, in FineNet's place, its criterion minimised for each picture",
+    )
+    parser.add_argument(
         "--groups", metavar="FILE", help="groups of the photographs to tell apart for `landmarks`: `name: photograph …`"
     )
     parser.add_argument(
@@ -55,7 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.faces < 0:
         raise InputError(f"expected --faces of at least 1, or 0 for the protocol's own, received {arguments.faces}")
-    names = ("protocol", "model", "photos", "crop", "axes", "groups", "fits", "faces", "json")
+    if arguments.descent < 0:
+        raise InputError(f"expected --descent of at least 1, or 0 for FineNet, received {arguments.descent}")
+    names = ("protocol", "model", "photos", "crop", "axes", "descent", "groups", "fits", "faces", "json")
     lists = {name: tuple(getattr(arguments, name)) for name in ("sizes", "amounts")}
     config = evaluate.EvaluateConfig(**lists, **{name: getattr(arguments, name) for name in names})
     try:

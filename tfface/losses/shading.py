@@ -27,7 +27,7 @@ class ShadingConfig:
     Attributes:
         shading: λ_sh of E_sh (8).
         fidelity: λ_f of E_f (13), per px².
-        smoothness: λ_sm of E_sm (13), px.
+        smoothness: λ_sm of E_sm (13), per 1/px: a Laplacian of px over px².
         slope: weight of ‖∇(ẑ − z₀)‖², a fidelity that doesn't mind the scale; 0 is the paper.
         intensity_scale: the residual of E_sh is in intensities of 0…this. The paper states no units; with
             0…255 its weights balance, with 0…1 smoothness would win by four orders of magnitude. `paper()`
@@ -192,7 +192,7 @@ class ShadingTerms(NamedTuple):
         total: [B], eq. 14.
         shading: [B], E_sh.
         fidelity: [B], E_f in px².
-        smoothness: [B], E_sm in px.
+        smoothness: [B], E_sm in 1/px.
         slope: [B], ‖∇(ẑ − z₀)‖².
     """
 
