@@ -64,14 +64,14 @@ def run(networks, config: ShadingEvaluationConfig) -> dict:
     squares, r = evaluate_landmarks.predict(
         networks, photos, evaluate_landmarks.LandmarkEvaluationConfig(config.photos)
     )
-    rows = []
+    rows, measured = [], Residuals(networks)
     for size in config.sizes:
         residuals = {name: [] for name in CRITERIA}
         for row in tracked(range(len(r)), f"photographs at {size} px"):
             rgb = evaluate_landmarks.read_rgb(photos.path(row))
             image = evaluate_landmarks.grey_crop(rgb, squares[row], size)
             bounds = getattr(photos, "valid", np.tile([0, 0, *rgb.shape[1::-1]], (len(r), 1)))[row]
-            found = crop_residuals(networks, image, r[row], inside(bounds, squares[row], size), config.amounts)
+            found = measured(image, r[row], inside(bounds, squares[row], size), config.amounts)
             for name, values in found.items():
                 residuals[name].append(values)
         for name, values in residuals.items():
@@ -92,31 +92,43 @@ def inside(bounds: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
     return (rows[:, None] & columns[None]).astype(np.float32)
 
 
-def crop_residuals(
-    networks, image: np.ndarray, r: np.ndarray, valid: np.ndarray, amounts: tuple[float, ...] = (1.0,)
-) -> dict[str, tuple[float, ...]]:
-    """Residual of the coarse depth of one crop, and of those with so much of FineNet's detail, by criterion.
+class Residuals:
+    """Residuals of a crop by every criterion.
 
     Args:
         networks: has `face_model` and `fine`.
-        image: `[S, S, 1]` grey in 0…1.
-        r: `[290]`.
-        valid: `[S, S]`, 1 where the crop shows the photograph.
-        amounts: what the detail is multiplied by.
     """
-    picture, size = tf.constant(image[None]), len(image)
-    found, refined = {}, None
-    for name, criterion in CRITERIA.items():
-        model = EndToEnd(networks.face_model, networks.fine, config=EndToEndConfig(criterion=criterion()))
-        _, surface = model.render(tf.constant(r[None]), size, size)
-        depth, mask = surface.depth, surface.mask
-        if refined is None:
-            inputs = {"image": picture, "depth": depth, "mask": mask, "detailed": surface.detailed}
-            refined = networks.fine(inputs, training=False)
-        explanation = model.explain(picture, surface, tf.constant(valid[None, :, :, None]))
-        surfaces = (depth, *(depth + amount * (refined - depth) for amount in amounts))
-        found[name] = tuple(_rms(criterion(), z, mask, explanation) for z in surfaces)
-    return found
+
+    def __init__(self, networks):
+        self.fine = networks.fine
+        self.models = {
+            name: EndToEnd(networks.face_model, networks.fine, config=EndToEndConfig(criterion=criterion()))
+            for name, criterion in CRITERIA.items()
+        }
+
+    def __call__(
+        self, image: np.ndarray, r: np.ndarray, valid: np.ndarray, amounts: tuple[float, ...] = (1.0,)
+    ) -> dict[str, tuple[float, ...]]:
+        """By criterion, the residual of a crop's coarse depth, and of those with so much of FineNet's detail.
+
+        Args:
+            image: `[S, S, 1]` grey in 0…1.
+            r: `[290]`.
+            valid: `[S, S]`, 1 where the crop shows the photograph.
+            amounts: what the detail is multiplied by.
+        """
+        picture, size = tf.constant(image[None]), len(image)
+        found, surface = {}, None
+        for name, model in self.models.items():
+            if surface is None:
+                _, surface = model.render(tf.constant(r[None]), size, size)
+                depth, mask = surface.depth, surface.mask
+                inputs = {"image": picture, "depth": depth, "mask": mask, "detailed": surface.detailed}
+                refined = self.fine(inputs, training=False)
+            explanation = model.explain(picture, surface, tf.constant(valid[None, :, :, None]))
+            surfaces = (depth, *(depth + amount * (refined - depth) for amount in amounts))
+            found[name] = tuple(_rms(model.config.criterion, z, mask, explanation) for z in surfaces)
+        return found
 
 
 def _rms(criterion, depth, mask, explanation) -> float:

@@ -126,12 +126,11 @@ def test_photographs_of_a_wrinkled_head_are_explained_by_its_depth(model, world)
 
     valid = np.ones((96, 96), np.float32)
     for fine in (nothing, knows):
-        found = evaluate_shading.crop_residuals(networks(model, world, fine), picture.image[..., None], world.r, valid)
+        measured = evaluate_shading.Residuals(networks(model, world, fine))
+        found = measured(picture.image[..., None], world.r, valid)
         before, after = found["release"]
         assert before > 0.0 and set(found) == {"release", "paper"}
-        again = evaluate_shading.crop_residuals(
-            networks(model, world, fine), picture.image[..., None], world.r, valid, (0.0, 0.5, 1.0)
-        )["release"]
+        again = measured(picture.image[..., None], world.r, valid, (0.0, 0.5, 1.0))["release"]
         assert again[0] == again[1] == before and again[3] == after and after <= again[2] <= before
         assert after == pytest.approx(before) if fine is nothing else after < before
 
