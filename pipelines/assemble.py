@@ -1,4 +1,4 @@
-"""Puts the networks of two training runs together into one model folder, as `Reconstructor` loads it."""
+"""Puts the networks of two training runs, or models, together into one model folder, as `Reconstructor` loads it."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import keras
 
 from tfface.morphable.model import MorphableModel
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
-from tfface.networks.fine_net import FineNet
+from tfface.networks.fine_net import FineNet, FineNetConfig
 from tfface.networks.pretrained import Pretrained, save_pretrained, tuples
 from tfface.networks.weights import load_weights, save_weights
 from tfface.output import write_files
@@ -20,8 +20,8 @@ def assemble(
     """Writes `config.json`, `coarse.npz` and `fine.npz` from the folders of two runs.
 
     Args:
-      coarse_run: folder of `tfface train coarse`, with `coarse.npz` and `coarse_net.json`.
-      fine_run: folder of `tfface train end-to-end`, with `fine_net.keras`; it can be the first as well.
+      coarse_run: folder of `tfface train coarse`, with `coarse.npz` and `coarse_net.json`, or of a model.
+      fine_run: folder of `tfface train end-to-end`, with `fine_net.keras`, or of a model; it can be the first as well.
       output: folder of the model.
       description: goes into `config.json`.
       blend: folder of another run that began or ended with the first one's CoarseNet; the mean of both runs' weights
@@ -33,11 +33,7 @@ def assemble(
       FileNotFoundError: a run hasn't written its weights yet.
       ValueError: a file isn't what it should be.
     """
-    coarse_run, fine_run = Path(coarse_run), Path(fine_run)
-    if not (fine_run / "fine_net.keras").is_file():
-        raise FileNotFoundError(
-            f"expected {fine_run / 'fine_net.keras'} from a training run of at least one epoch, found none"
-        )
+    fine = load_fine_run(fine_run)
     face_model = MorphableModel.default()
     coarse = load_coarse_run(coarse_run, face_model)
     if blend is not None:
@@ -46,7 +42,6 @@ def assemble(
             raise ValueError(f"expected CoarseNets of one architecture in {coarse_run} and {blend}, received two")
         pairs = zip(coarse.get_weights(), other.get_weights(), strict=True)
         coarse.set_weights([(one + two) / 2 for one, two in pairs])
-    fine = keras.saving.load_model(fine_run / "fine_net.keras")
     if changes:
         weights = fine.get_weights()
         fine = FineNet(dataclasses.replace(fine.config, **changes))
@@ -72,18 +67,42 @@ def save_fine_run(fine: FineNet, folder) -> None:
     part.replace(part.with_name("fine_net.keras"))
 
 
+def load_fine_run(folder) -> FineNet:
+    """FineNet as `save_fine_run` and `tfface train end-to-end` leave it, or that of a model's folder.
+
+    Raises:
+      FileNotFoundError: there is neither.
+      ValueError: a file isn't what it should be.
+    """
+    folder = Path(folder)
+    if (folder / "fine_net.keras").is_file():
+        return keras.saving.load_model(folder / "fine_net.keras")
+    if not ((folder / "fine.npz").is_file() and (folder / "config.json").is_file()):
+        raise FileNotFoundError(
+            f"expected {folder / 'fine_net.keras'} from a training run of at least one epoch, or a model's config.json "
+            "and fine.npz, found neither"
+        )
+    fine = FineNet(_described(folder / "config.json", FineNetConfig, "fine"))
+    fine.build()
+    load_weights(fine, folder / "fine.npz")
+    return fine
+
+
 def load_coarse_run(folder, face_model: MorphableModel) -> IterativeCoarseNet:
-    """CoarseNet as `save_coarse_run` and `tfface train coarse` leave it.
+    """CoarseNet as `save_coarse_run` and `tfface train coarse` leave it, or that of a model's folder.
 
     Raises:
       FileNotFoundError: the run hasn't written its weights yet.
       ValueError: a file isn't what it should be.
     """
     folder = Path(folder)
-    for path in (folder / "coarse.npz", folder / "coarse_net.json"):
+    described = folder / "coarse_net.json"
+    if not described.is_file() and (folder / "config.json").is_file():
+        described = folder / "config.json"
+    for path in (folder / "coarse.npz", described):
         if not path.is_file():
             raise FileNotFoundError(f"expected {path} from a training run of at least one epoch, found none")
-    coarse = IterativeCoarseNet(face_model, read_coarse_config(folder / "coarse_net.json"))
+    coarse = IterativeCoarseNet(face_model, read_coarse_config(described))
     load_weights(coarse.network, folder / "coarse.npz")
     return coarse
 
@@ -94,8 +113,13 @@ def read_coarse_config(path) -> CoarseNetConfig:
     Raises:
       ValueError: the file isn't what it should be.
     """
+    return _described(Path(path), CoarseNetConfig, "coarse")
+
+
+def _described(path: Path, kind: type, name: str):
+    """A network's configuration from a file of its own, or from a model's `config.json` under `name`."""
     try:
-        described = json.loads(Path(path).read_text(encoding="utf-8"))
-        return CoarseNetConfig(**tuples(described.get("coarse", described)))
+        described = json.loads(path.read_text(encoding="utf-8"))
+        return kind(**tuples(described.get(name, described)))
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"expected {path} to describe CoarseNet, but: {error}") from error
+        raise ValueError(f"expected {path} to describe {kind.__name__.removesuffix('Config')}, but: {error}") from error

@@ -53,9 +53,13 @@ def configure(parser: argparse.ArgumentParser):
             stage.add_argument("--coarse", metavar="DIR", help="folder of a run of `train coarse` to train on")
     text = "one model folder for `tfface reconstruct --model` from the folders of two runs"
     together = stages.add_parser("assemble", help=text, description=text)
-    together.add_argument("--coarse", required=True, metavar="DIR", help="folder of a run of `train coarse`")
+    together.add_argument(
+        "--coarse", required=True, metavar="DIR", help="folder of a run of `train coarse`, or a model"
+    )
     together.add_argument("--blend", metavar="DIR", help="a run whose CoarseNet is averaged with that of --coarse")
-    together.add_argument("--fine", required=True, metavar="DIR", help="folder of a run of `train end-to-end`")
+    together.add_argument(
+        "--fine", required=True, metavar="DIR", help="folder of a run of `train end-to-end`, or a model"
+    )
     together.add_argument("--output", required=True, metavar="DIR", help="folder for the model")
     together.add_argument(
         "--detail-scale", type=float, metavar="X", help="factor on FineNet's detail (default: the run's own)"
