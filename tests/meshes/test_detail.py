@@ -75,6 +75,28 @@ def test_the_head_follows_the_fine_depth(face, model):
     assert after.mean() < 0.25 * before
 
 
+def test_the_outline_is_no_polygon(face):
+    """Of a sphere's vertices, those that division adds lie on the sphere, not on its chords."""
+    import dataclasses
+    from types import SimpleNamespace
+
+    ball = trimesh.creation.icosphere(subdivisions=2, radius=80.0)
+    unseen = dataclasses.replace(face.patch, coarse=np.full((4, 4), np.nan), fine=np.full((4, 4), np.nan))
+    layout = SimpleNamespace(source=np.arange(len(ball.vertices)), uv=ball.vertices[:, :2] / 200, triangles=ball.faces)
+    texture = SimpleNamespace(atlas=layout, image=None)
+    head = SimpleNamespace(
+        vertices=np.float32(ball.vertices),
+        triangles=ball.faces,
+        texture=texture,
+        patch=unseen,
+        mm_per_px=1.0,
+        translation=(0.0, 0.0),
+    )
+    radius = np.linalg.norm(displaced_head(head).vertices, axis=1)
+    flat = ball.subdivide().subdivide()
+    assert np.abs(radius - 80).max() < 0.2 * np.abs(np.linalg.norm(flat.vertices, axis=1) - 80).max()
+
+
 def test_nothing_moves_where_nothing_is_seen(face, model):
     mesh = displaced_head(face, rounds=0)
     moved = np.linalg.norm(mesh.vertices - face.vertices[face.texture.atlas.source], axis=1)

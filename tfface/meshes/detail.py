@@ -59,7 +59,10 @@ def depth_surface(face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def displaced_head(face, rounds: int = 2) -> TexturedMesh:
-    """The whole posed head, divided more finely and moved along its normals by the detail where that is seen.
+    """The whole posed head, divided more finely, rounded, and moved along its normals by the detail where that is seen.
+
+    Rounded is Phong tessellation (Boubekeur and Alexa 2008), as the depth map is: half way from the flat triangles to
+    the tangent planes of their corners, so that the head's outline isn't a polygon.
 
     Args:
       face: a `Face`.
@@ -72,16 +75,25 @@ def displaced_head(face, rounds: int = 2) -> TexturedMesh:
 
     layout = face.texture.atlas
     normals = smooth_normals(face.vertices, face.triangles)
-    attributes = {"uv": layout.uv, "normals": normals[layout.source]}
-    vertices, triangles = np.float64(face.vertices)[layout.source], layout.triangles
+    vertices, triangles, normals = np.float64(face.vertices)[layout.source], layout.triangles, normals[layout.source]
+    # A point p falls on a corner's tangent plane by (n nᵀ)(v − p), whose two parts divide as everything else does.
+    across = np.einsum("vi,vj->vij", normals, normals)
+    attributes = {
+        "uv": layout.uv,
+        "normals": normals,
+        "across": across.reshape(-1, 9),
+        "height": np.einsum("vij,vj->vi", across, vertices),
+    }
     for _ in range(rounds):
         vertices, triangles, attributes = subdivide(vertices, triangles, vertex_attributes=attributes)
+    across = attributes["across"].reshape(-1, 3, 3)
+    vertices = vertices + 0.5 * (attributes["height"] - np.einsum("vij,vj->vi", across, vertices))
     normals = attributes["normals"] / np.maximum(np.linalg.norm(attributes["normals"], axis=1, keepdims=True), 1e-9)
     offset, weight = _seen_detail(face, vertices, normals)
     # To first order, moving a tilted surface by n_z·Δz along its normal changes its depth by Δz.
     along = offset * weight * normals[:, 2]
     moved = vertices + along[:, None] * normals
-    # Where nothing is seen, the triangles stay flat: there the smooth head's normals hide their edges.
+    # Where nothing is seen, the smooth head's normals hide the edges that are left.
     bent = normals + weight[:, None] * (smooth_normals(moved, triangles) - normals)
     bent /= np.maximum(np.linalg.norm(bent, axis=1, keepdims=True), 1e-9)
     return TexturedMesh(moved, bent, attributes["uv"], triangles, face.texture.image)
@@ -112,6 +124,6 @@ def _seen_detail(face, vertices, normals):
         sample(distance, 1) / _FADE_MM,
         (_SAME_MM[1] - away) / (_SAME_MM[1] - _SAME_MM[0]),
     )
-    # From the flat triangle to the fine surface: the curvature that the coarse mesh only samples comes with the detail.
+    # To the fine surface from wherever the point lies.
     offset = (sample(patch.fine[row, column], 1) - vertices[:, 2] * scale) * face.mm_per_px
     return offset, smooth_step(np.minimum.reduce(ramps))
