@@ -1,6 +1,7 @@
 """Mesh files, opened by trimesh: shape, texture and camera are what was saved."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,7 +64,9 @@ def test_the_texture_lies_where_it_belongs(face, tmp_path, kind):
 
 
 def test_ply_colours_are_the_textures(face, tmp_path):
-    mesh = trimesh.load(face.save(tmp_path, "ply")["face.ply"], process=False)
+    path = face.save(tmp_path, "ply")["face.ply"]
+    assert b"\ncomment tfface, millimetres, x right, y up, z towards the viewer\n" in Path(path).read_bytes()[:300]
+    mesh = trimesh.load(path, process=False)
     assert len(mesh.vertices) == len(face.vertices)
     colors = np.asarray(mesh.visual.vertex_colors)[:, :3]
     np.testing.assert_array_equal(colors, face.texture.at(face.texture.atlas.uv[: len(face.vertices)]))

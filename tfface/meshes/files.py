@@ -25,6 +25,10 @@ class TexturedMesh:
     """`[S, S, 3]` uint8."""
 
 
+_FRAME = "tfface, millimetres, x right, y up, z towards the viewer"
+"""What OBJ and PLY say of themselves."""
+
+
 def obj_text(
     vertices: np.ndarray, normals: np.ndarray, triangles: np.ndarray, uv: np.ndarray, uv_triangles: np.ndarray, mtl: str
 ) -> bytes:
@@ -41,7 +45,7 @@ def obj_text(
       uv_triangles: `[T, 3]` into uv.
       mtl: name of the material file.
     """
-    lines = ["# tfface, millimetres, x right, y up, z towards the viewer", f"mtllib {mtl}", "usemtl face", "s 1"]
+    lines = [f"# {_FRAME}", f"mtllib {mtl}", "usemtl face", "s 1"]
     lines += [f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in vertices.tolist()]
     lines += [f"vt {u:.6f} {v:.6f}" for u, v in uv.tolist()]
     lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in normals.tolist()]
@@ -61,7 +65,9 @@ def ply_bytes(vertices: np.ndarray, triangles: np.ndarray, colors: np.ndarray) -
 
     # Merging or reordering vertices would break their correspondence with the face model.
     mesh = trimesh.Trimesh(np.float64(vertices), triangles, vertex_colors=colors, process=False)
-    return bytes(mesh.export(file_type="ply", encoding="binary", vertex_normal=True))
+    made = bytes(mesh.export(file_type="ply", encoding="binary", vertex_normal=True))
+    # trimesh has no way to add a comment.
+    return made.replace(b"\nelement vertex", f"\ncomment {_FRAME}\nelement vertex".encode(), 1)
 
 
 def glb_bytes(mesh: TexturedMesh) -> bytes:
