@@ -172,6 +172,7 @@ def test_wrong_usage(folder, capsys):
     assert usage("reconstruct", path, "--box", "1,2,3") == 2
     assert usage("reconstruct", path, "--box", "9,9,3,3") == 2
     assert usage("reconstruct", path, "--max-faces", "0") == 2
+    assert usage("reconstruct", path, "--detail", "-1") == usage("reconstruct", path, "--detail", "nan") == 2
     assert usage("reconstruct", path, "--detector", "dlib") == 2
     assert "Traceback" not in capsys.readouterr().err
     assert usage("--version") == 0 and capsys.readouterr().out.startswith("tfface ")

@@ -78,6 +78,17 @@ def test_detail_reaches_the_photo_in_the_photos_pixels():
     assert np.isfinite(face.depth).sum() == np.isfinite(face.coarse_depth).sum()
 
 
+def test_detail_is_as_strong_as_asked_for():
+    once, none, twice = (
+        face_of(FakeNetworks(fine=LiftingFine(2.0)), recrop=False, detail=detail) for detail in (1.0, 0.0, 2.0)
+    )
+    np.testing.assert_array_equal(none.depth, none.coarse_depth)
+    np.testing.assert_allclose(twice.depth - twice.coarse_depth, 2 * (once.depth - once.coarse_depth), atol=1e-3)
+    for wrong in (-0.1, float("nan")):
+        with pytest.raises(InputError, match="expected detail from 0 to 10, received"):
+            ReconstructorConfig(detail=wrong)
+
+
 def test_normals_are_unit_and_match_the_depth():
     face = face_of()
     for depth, normals in ((face.depth, face.normals), (face.coarse_depth, face.coarse_normals)):

@@ -23,6 +23,10 @@ class ReconstructorConfig:
       fine_sizes: least and largest size of FineNet's square input, px; between them it has the photo's resolution.
       render_side: longest side, px, at which depth is rendered; larger faces are enlarged from that.
       batch: faces per call of CoarseNet.
+      detail: what FineNet's relief is multiplied by; 1 as it is found, 0 leaves it out, more exaggerates it.
+
+    Raises:
+      InputError: `detail` isn't a number from 0 to 10.
     """
 
     recrop: bool = True
@@ -31,6 +35,11 @@ class ReconstructorConfig:
     fine_sizes: tuple[int, int] = (200, 400)
     render_side: int = 1000
     batch: int = 16
+    detail: float = 1.0
+
+    def __post_init__(self):
+        if not 0.0 <= self.detail <= 10.0:
+            raise InputError(f"expected detail from 0 to 10, received {self.detail:g}")
 
 
 class Reconstructor:
@@ -195,7 +204,7 @@ class Reconstructor:
         return np.where(cover > 0.5, depth, np.nan).astype(np.float32)
 
     def _detail(self, image: np.ndarray, square, r: np.ndarray) -> np.ndarray:
-        """What FineNet adds to the coarse depth, `[size, size]` px of the crop, 0 off the face."""
+        """What is added to the coarse depth, `[size, size]` px of the crop, 0 off the face."""
         from tfface.morphable import representation
 
         least, largest = self.config.fine_sizes
@@ -209,7 +218,7 @@ class Reconstructor:
             "detailed": surface["detailed"][None, :, :, None],
         }
         refined = np.asarray(self.networks.fine(inputs, training=False), np.float32)[0, :, :, 0]
-        return refined - surface["depth"]
+        return self.config.detail * (refined - surface["depth"])
 
     @functools.cached_property
     def _surface(self):

@@ -51,6 +51,13 @@ def configure(parser: argparse.ArgumentParser):
         "(write --box=-5,… for a negative number)",
     )
     parser.add_argument("--max-faces", type=positive, metavar="N", help="only the N largest faces of a photo")
+    parser.add_argument(
+        "--detail",
+        type=strength,
+        default=1.0,
+        metavar="X",
+        help="how strong wrinkles are: 1 as found (the default), 0 none, 2 twice as deep",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
     parser.add_argument("--traceback", action="store_true", help="show where unexpected errors come from")
 
@@ -79,6 +86,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def strength(text: str) -> float:
+    """A number from 0 to 10."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0.0 <= value <= 10.0:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 10, received {text!r}")
+    return value
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Does the work; returns the exit code."""
     formats, names = _formats_and_photos(arguments)
@@ -94,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 image = _load(photo)
                 # Loaded by the first photo that needs it: a mistyped path shouldn't take ten seconds to tell.
-                reconstructor = reconstructor or load_reconstructor(arguments.model)
+                reconstructor = reconstructor or load_reconstructor(arguments.model, detail=arguments.detail)
                 records.append(_do(photo, image, reconstructor, arguments, formats))
             except ModelError as error:
                 raise InputError(str(error)) from error
@@ -133,15 +151,20 @@ class ModelError(Exception):
     """The model can't be loaded: no photo can be done."""
 
 
-def load_reconstructor(path):
-    """The reconstructor of a model folder, with TensorFlow's start-up chatter held back."""
+def load_reconstructor(path, **settings):
+    """The reconstructor of a model folder, with TensorFlow's start-up chatter held back.
+
+    Args:
+      path: the folder; None for the shipped model.
+      settings: of its `ReconstructorConfig`.
+    """
     from tfface.commands.quiet import import_tensorflow
 
     import_tensorflow()
-    from tfface.reconstructor import Reconstructor
+    from tfface.reconstructor import Reconstructor, ReconstructorConfig
 
     try:
-        return Reconstructor.from_pretrained(path)
+        return Reconstructor.from_pretrained(path, ReconstructorConfig(**settings))
     except InputError as error:
         raise ModelError(f"--model {error}" if path else str(error)) from error
 
