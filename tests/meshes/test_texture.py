@@ -142,7 +142,7 @@ def test_a_beard_and_brows_stay(model):
 def test_the_back_of_the_head_has_the_colour_of_the_hair_that_is_seen(model, tone):
     colors, scalp = place_colors(model), model.region_mask("scalp")
     colors[scalp] = tone
-    texture = face_texture(painted_face(model, colors=colors), model, SIZE)
+    texture = face_texture(painted_face(model, colors=colors, background=(30, 50, 90)), model, SIZE)
     found = at_vertices(texture, model)[scalp & (model.mean[:, 2] < -60) & (seen_at_vertices(texture, model) < 0.01)]
     assert len(found) > 100
     hue = found / found.mean(axis=1, keepdims=True) - np.array(tone) / np.mean(tone)
@@ -150,15 +150,86 @@ def test_the_back_of_the_head_has_the_colour_of_the_hair_that_is_seen(model, ton
     assert np.abs(np.median(hue, axis=0)).max() < 0.12
 
 
+def with_a_larger_mesh(face, model, by=1.12):
+    """The same photo with a mesh whose scalp stands off the head by some 12 mm, as above the brows little fixes it."""
+    points = np.array(face.vertices_image)
+    centre, brows = points[:, :2].mean(axis=0), model.mean[model.landmarks[17:27], 1].max()
+    share = np.clip((model.mean[:, 1] - brows) / 40, 0, 1)[:, None]
+    points[:, :2] += share * (by - 1.0) * (points[:, :2] - centre)
+    return dataclasses.replace(face, vertices_image=points)
+
+
+@pytest.mark.parametrize("hair", [(28, 22, 18), (150, 120, 70)], ids=["black", "fair"])
+@pytest.mark.parametrize("wall", [(250, 250, 250), (40, 90, 220)], ids=["white", "blue"])
+def test_the_scalp_of_a_mesh_larger_than_the_head_is_no_wall(model, wall, hair):
+    colors, scalp = place_colors(model), model.region_mask("scalp")
+    colors[scalp | (model.region_mask("skin") & (model.mean[:, 1] > model.mean[model.landmarks[19], 1] + 30))] = hair
+    face = with_a_larger_mesh(painted_face(model, colors=colors, background=wall), model)
+    found = at_vertices(face_texture(face, model, SIZE), model)
+    far = np.abs(found - wall).max(axis=1)[scalp]
+    assert np.percentile(far, 1) > 60
+    back = np.median(found[scalp & (model.mean[:, 2] < -60)], axis=0)
+    assert np.abs(back - hair).max() < 30
+
+
+def test_a_bald_head_before_a_wall_stays_bald(model):
+    face = with_a_larger_mesh(painted_face(model, background=(20, 60, 150)), model)
+    found, scalp = at_vertices(face_texture(face, model, SIZE), model), model.region_mask("scalp")
+    assert np.percentile((found[:, 0] - found[:, 2])[scalp], 2) > 0
+    back = np.median(found[scalp & (model.mean[:, 2] < -60)], axis=0)
+    assert (np.abs(np.log(back / np.median(found[model.region_mask("skin")], axis=0))) < 0.3).all()
+
+
+def test_hair_beside_a_bald_forehead_is_hair_behind(model):
+    # A black-and-white photo: the forehead shines, and only the temples have hair.
+    colors, (x, y, _) = np.full((len(model.mean), 3), 140.0), model.mean.T
+    upper = model.region_mask("skin", "scalp") & (y > model.mean[model.landmarks[19], 1] + 10)
+    colors[upper] = 200.0
+    colors[upper & (np.abs(x) > 42)] = 30.0
+    found = at_vertices(face_texture(painted_face(model, colors=colors), model, SIZE), model)
+    assert np.median(found[model.region_mask("scalp") & (model.mean[:, 2] < -60)].max(axis=1)) < 90
+
+
+def test_light_that_cannot_be_seen_is_not_made_up(model):
+    from tfface.meshes.drawing import smooth_normals
+
+    # Light from aside and behind, so that the cheek which the photo sees is dark and the other one isn't known.
+    sine, cosine = np.sin(-0.7), np.cos(-0.7)
+    turned = model.mean @ np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]]).T
+    light = np.clip(0.5 - 0.6 * smooth_normals(turned, model.triangles)[:, 0], 0.08, None)[:, None]
+    colors = to_srgb(to_linear(place_colors(model)) * light).astype(float)
+    texture = face_texture(painted_face(model, yaw=-0.7, colors=colors), model, SIZE)
+    found, seen = to_linear(at_vertices(texture, model)), seen_at_vertices(texture, model)
+    hidden = model.region_mask("skin") & (seen < 0.01) & (seen[model.mirror] > 0.9)
+    ratio = (found / found[model.mirror])[hidden]
+    assert np.percentile(ratio, 95) < 2.0
+
+
+def cut_above(face, model):
+    """The same face in a photo that ends where its scalp begins."""
+    end = int(face.vertices_image[model.region_mask("skin"), 1].min()) + 2
+    moved = {name: getattr(face, name) - [0, end, 0] for name in ("vertices_image", "landmarks")}
+    return dataclasses.replace(face, image=face.image[end:], **moved)
+
+
+def test_hair_of_a_face_half_in_shadow_is_no_skin(model):
+    # The shadow is as dark as the hair in the light.
+    colors, (x, y, _) = place_colors(model), model.mean.T
+    hair = model.region_mask("scalp") | (model.region_mask("skin") & (y > model.mean[model.landmarks[19], 1] + 25))
+    colors[hair] = 90.0, 65.0, 50.0
+    colors *= np.where(x < 0, 0.45, 1.0)[:, None]
+    face = cut_above(painted_face(model, colors=colors), model)
+    found = at_vertices(face_texture(face, model, SIZE), model)
+    back = found[model.region_mask("scalp") & (model.mean[:, 2] < -60)]
+    assert np.median(back.max(axis=1)) < 65
+
+
 def test_hair_above_the_forehead_tells_its_colour_where_the_photo_ends_there(model):
     # The scalp begins where the photo ends; black hair lies over the upper forehead.
     colors, scalp = place_colors(model), model.region_mask("scalp")
     hair = scalp | (model.region_mask("skin") & (model.mean[:, 1] > model.mean[model.landmarks[19], 1] + 25))
     colors[hair] = 25.0, 20.0, 18.0
-    face = painted_face(model, colors=colors)
-    end = int(face.vertices_image[model.region_mask("skin"), 1].min()) + 2
-    cut = {name: getattr(face, name) - [0, end, 0] for name in ("vertices_image", "landmarks")}
-    texture = face_texture(dataclasses.replace(face, image=face.image[end:], **cut), model, SIZE)
+    texture = face_texture(cut_above(painted_face(model, colors=colors), model), model, SIZE)
     back = scalp & (model.mean[:, 2] < -60)
     assert np.median(at_vertices(texture, model)[back].max(axis=1)) < 50
 

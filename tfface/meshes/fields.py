@@ -65,4 +65,6 @@ def smoothed(values, triangles, rounds=8):
 
 def _edges(triangles):
     """Both ends `[2, E]` of the mesh's edges."""
-    return np.unique(np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0).T
+    ends = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2).astype(np.int64), axis=1)
+    # One number per edge: rows as such are sorted ten times slower.
+    return np.stack(np.divmod(np.unique(ends @ [1 << 32, 1]), 1 << 32))

@@ -7,6 +7,7 @@ import numpy as np
 from tfface.geometry.ramps import smooth_step
 from tfface.meshes.appearance import to_linear
 from tfface.meshes.drawing import draw
+from tfface.resampling import resample
 
 _OUTLINE_MM = 3.0
 """So near to the head's outline a fit that is a little off shows what is behind the head."""
@@ -16,6 +17,20 @@ _RENDER_SIDE = 900
 """px of the z-buffer that tells what is seen, so that small photos don't lose thin parts."""
 _COARSER = 3
 """Distances need only every so many of its px."""
+_COARSEST = 2 * _COARSER
+"""And what is background every so many."""
+_DEEP_MM = 18.0
+"""So far inside the outline is nothing but the person, however much larger than the head the mesh is."""
+_AROUND_MM = (5.0, 15.0, 45.0)
+"""How far outside it what is behind begins, where dark things begin to be that and no longer hair, and the end."""
+_DARK = 0.6
+"""Dark is what has less than this share of the person's median brightness (sRGB)."""
+_PER_MM = 0.1 / 40.0
+"""A mm of way counts as much as so much of a colour (sRGB, 0…1): compared is what is near."""
+_UNLIKE, _NEARER = 0.08, 0.6
+"""Background is at least so far from the person's colours, and nearer to those around by this factor."""
+_NEIGHBOURS = 3
+"""The third nearest counts, as one may be noise."""
 _UNFOLDS = (1.2, 1.6)
 """A lid's area when closed, in areas when open, from which and up to which it counts as folded under."""
 _FOLDED = (1.5, 3.0)
@@ -49,6 +64,7 @@ class Look:
             np.float32(ndimage.distance_transform_edt(mask)[1:-1, 1:-1] * (_COARSER * self.step * self.mm_per_px))
             for mask in masks
         )
+        self.background = _background(face, head[_COARSER::_COARSEST, _COARSER::_COARSEST], _COARSEST * self.step)
 
     def __call__(self, place):
         """What the photo shows at places `[N, 3]` px.
@@ -68,8 +84,54 @@ class Look:
         at = row / _COARSER - 0.5, column / _COARSER - 0.5
         from_outline, from_rim = (ndimage.map_coordinates(d, at, order=1) for d in (self.from_outline, self.from_rim))
         hidden = (z < surface - _BEHIND_MM / self.mm_per_px) | (from_outline < _OUTLINE_MM)
+        at = row / _COARSEST - 0.5, column / _COARSEST - 0.5
+        hidden |= ndimage.map_coordinates(self.background, at, order=0)
         hidden |= (x < 0) | (y < 0) | (x > width) | (y > height)
         return np.stack(colors, axis=-1), hidden, from_rim
+
+
+def _background(face, head, step):
+    """`[h, w]` bool: where the mesh covers what is behind the head, as it may be larger than the head.
+
+    There are colours that stand around the head nearby and that the person doesn't have nearby. Hair that stands out is
+    around the head, too, but then mostly the person has its colour, or it is dark and ends soon.
+
+    Args:
+      face: see `texture.face_texture`.
+      head: `[h, w]` bool, the mesh, on a grid that begins where the mesh does.
+      step: px of the photo from one of its points to the next.
+    """
+    from scipy import ndimage
+    from scipy.spatial import cKDTree
+
+    mm = step * face.mm_per_px
+    margin = int(np.ceil(_AROUND_MM[-1] / mm))
+    head = np.pad(head, margin)
+    left, top = face.vertices_image[:, :2].min(axis=0) - margin * step
+    colors = resample(face.image, left, top, step, *head.shape) / 255.0
+    row, column = np.indices(head.shape)
+    x, y = left + (column + 0.5) * step, top + (row + 0.5) * step
+    photo = (x > 0) & (y > 0) & (x < face.image.shape[1]) & (y < face.image.shape[0])
+    within, beyond = (ndimage.distance_transform_edt(mask) * mm for mask in (head, ~head))
+    person = photo & (within > _DEEP_MM)
+    found = np.zeros(head.shape, bool)
+    if not person.any():
+        return found[margin:-margin, margin:-margin]
+    grey = colors.mean(axis=-1, keepdims=True)
+    # Hair and skin vary in brightness more than in hue.
+    features = [1.4 * grey, 1.5 * (colors - grey), _PER_MM * mm * row[..., None], _PER_MM * mm * column[..., None]]
+    features = np.concatenate(features, axis=-1)
+    begin = np.where(grey[..., 0] < _DARK * np.median(grey[person]), _AROUND_MM[1], _AROUND_MM[0])
+    around = photo & (beyond > begin) & (beyond < _AROUND_MM[2])
+    asked = photo & ~person & (beyond <= _AROUND_MM[0])
+    # Where there are fewer neighbours they are infinitely far.
+    to_person, to_around = (
+        cKDTree(features[known]).query(features[asked], k=_NEIGHBOURS)[0][:, -1] for known in (person, around)
+    )
+    found[asked] = (to_person > _UNLIKE) & (to_around < _NEARER * to_person)
+    # At its border both are mixed.
+    found = ndimage.binary_dilation(ndimage.binary_opening(found), np.ones((3, 3)))
+    return found[margin:-margin, margin:-margin]
 
 
 def folded_lids(model, vertices):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfface.geometry.ramps import smooth_step
-from tfface.meshes.fields import log_ratio, smoothed
+from tfface.meshes.fields import Fields, log_ratio, smoothed
 
 _INNER_MM = 25.0
 """So far from the outline of the face nothing is questioned: there are brows, beards, a fringe and glasses."""
@@ -27,6 +27,12 @@ _FOREHEAD_MM = 15.0
 """So far above the brows may hair begin."""
 _LID_MM = 25.0
 """Nearer to the middle of an eye is none: the face model counts the inside of lids to the scalp."""
+_HAIR = 1.5
+"""How far from the skin below it hair is, in `_FLOORS`."""
+_LIGHT = 0.25
+"""How much brighter than skin hair begins to be light, in `_FLOORS`."""
+_THICK = 0.4
+"""How far in shares of what is farthest: between hairs skin shines through."""
 _ENOUGH_HAIR = 0.002
 """Share of the texture that has to tell the colour of the hair."""
 
@@ -90,9 +96,6 @@ class Person:
     def tones(self, colors, weight, shade):
         """What the photo's colours usually are in painted ones, of skin and, where any is seen, of hair.
 
-        Hair begins anywhere above the forehead, and of a photo that ends there little of the scalp is seen: it is what
-        lies highest and either on the scalp or isn't skin.
-
         Args:
           colors: `[N, 3]` of the texels.
           weight: `[N]` 0…1, how far to trust them.
@@ -104,16 +107,13 @@ class Person:
         model, gather = self.model, self.texels.gather
         hair, skin = scalp(model), model.region_mask("skin")
         ratio, seen = log_ratio(colors, gather(self.painted)), weight > 0.5
-        on_hair, on_skin = gather(hair) > 0.5, gather(skin) > 0.5
+        shown = gather(skin) > 0.5
         above = model.mean[:, 1] - self.brows - _FOREHEAD_MM
-        height = gather(above)
         tone = np.zeros((len(above), 3))
-        if (on_skin & seen).any():
-            tone[:] = np.median(ratio[on_skin & seen], axis=0)
-        crown = seen & (on_hair | (on_skin & (height > 0)))
+        if (shown & seen).any():
+            tone[:] = np.median(ratio[shown & seen], axis=0)
+        crown = self._crown(colors, weight, gather(above))
         if crown.any():
-            crown &= (height >= np.median(height[crown])) & (on_hair | (self.strangeness(colors) > 1.0))
-        if crown.sum() > _ENOUGH_HAIR * self.texels.inside.size:
             # Not its ratio: how hair shines isn't what the light on skin says.
             hairs = log_ratio(np.median(colors[crown], axis=0) * shade[:, None], self.painted)
             mean, total = self.texels.to_vertices(ratio, weight)
@@ -121,6 +121,53 @@ class Person:
             hair |= skin & (above > 0) & (alike | (total < 0.5))
             tone += smoothed(hair, model.triangles)[:, None] * (hairs - tone)
         return tone, hair
+
+    def _crown(self, colors, weight, height):
+        """`[N]` bool: the texels that tell what is on the unseen part of the scalp: hair, a hat, or its skin.
+
+        Hair begins anywhere above the forehead, and of a photo that ends there little of the scalp is seen. It is what
+        is unlike the skin below, darker or of another hue; brighter alone is a forehead that shines. What lies high
+        tells more than what hangs down.
+
+        Args:
+          colors, weight: as in `tones`.
+          height: `[N]` mm above where hair may begin.
+        """
+        gather = self.texels.gather
+        on_hair, on_skin = gather(scalp(self.model)) > 0.5, gather(self.model.region_mask("skin")) > 0.5
+        strange = self.strangeness(colors) > 1.0
+        found = (weight > 0.5) & (on_hair | (on_skin & (height > 0)))
+        below = (weight > 0.5) & on_skin & ~strange & (height <= 0)
+        enough = _ENOUGH_HAIR * self.texels.inside.size
+        if below.any():
+            brightness, unlike = self._beside_skin(colors, weight, below)
+            hairs = found & (unlike > _HAIR)
+            # Hair that is lighter than skin is told from light on a bald head by neither; it is what lies highest.
+            if hairs.sum() > enough and brightness[hairs].mean() < _LIGHT:
+                found = hairs & (unlike > _THICK * np.percentile(unlike[hairs], 90))
+                return found & (height >= np.median(height[found]))
+        if found.any():
+            found &= (height >= np.median(height[found])) & (on_hair | strange)
+        return found & (found.sum() > enough)
+
+    def _beside_skin(self, colors, weight, skin):
+        """How much brighter than skin texels are and how far from it `[N]`, in `_FLOORS`; mere brightness isn't far.
+
+        Skin is what is seen of it, carried on over the mesh: light from one side may darken half a face as much as hair
+        is dark, and the albedo model's foreheads end in hair.
+
+        Args:
+          colors, weight: as in `tones`.
+          skin: `[N]` bool, where skin is seen.
+        """
+        model = self.model
+        bare = np.log(np.maximum(colors, 2e-3))
+        usual = np.tile(np.median(bare[skin], axis=0), (len(model.mean), 1))
+        bare = Fields(self.texels, model.triangles, scalp(model)).carried(bare, weight * skin, usual)
+        brightness, chroma = _apart(colors, np.exp(self.texels.gather(bare)))
+        chroma = np.linalg.norm(chroma, axis=1) / _FLOORS[1]
+        brightness = np.where(chroma < 1.0, np.minimum(brightness, 0.0), brightness) / _FLOORS[0]
+        return brightness, np.hypot(brightness, chroma)
 
 
 def _apart(colors, painted):

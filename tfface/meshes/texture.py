@@ -2,13 +2,14 @@
 
 Three layers in linear light, mixed per texel:
 
-1. the photo, where the surface is seen, faces the camera, lies inside the picture and isn't covered by something else;
+1. the photo, where the surface is seen, faces the camera, lies inside the picture and isn't covered by something else,
+   nor stands beside the head of the photo, where that is smaller than the mesh;
 2. the photo at the mirrored point, times the ratio of light there and here;
 3. the face model's albedo, fitted to the seen skin, in the light fitted to it.
 
-Before 2 and 3 are mixed in, each is multiplied by a smooth field on the mesh that makes it agree with 1 where both are
-known and carries that agreement on over the unseen parts, so that no border shows. The field lives on the mesh, not in
-the texture, and so runs across the texture's seams.
+Before 2 and 3 are mixed in, each is multiplied by a smooth field on the mesh that makes it agree with those before it
+where both are known and carries that agreement on over the unseen parts, so that no border shows. The field lives on
+the mesh, not in the texture, and so runs across the texture's seams.
 """
 
 import dataclasses
@@ -27,6 +28,8 @@ from tfface.meshes.texels import texels as texels_of
 SIZES = (512, 1024, 2048)
 _FACING = (0.15, 0.5)
 """Cosines to the camera between which the photo fades in."""
+_BRIGHTER = 1.5
+"""How much brighter than the other side one may be that the photo doesn't show."""
 _FADE = 0.012
 """Width of the fade beside hidden parts, in texture widths."""
 
@@ -95,16 +98,20 @@ def face_texture(face, model, size: int | None = None) -> Texture:
     # A gaze isn't symmetric, nor is what lies between parted lips.
     one_sided = texels.gather(model.region_mask("eyes", "mouth"))
     mirror_weight = weighed(hidden, mirrored=True) * (1.0 - one_sided)
-    mirrored = mirrored * texels.gather(light) / texels.gather(light, mirrored=True)
+    # Light on a side that isn't seen is a guess.
+    ratio = texels.gather(light) / texels.gather(light, mirrored=True)
+    mirrored = mirrored * np.minimum(ratio, _BRIGHTER)
 
     tones, hair = person.tones(colors, weight, shade)
     fields = Fields(texels, model.triangles, _kinds(model, hair))
-    painted = texels.gather(painted)
-    # Little of a lid is seen, and that is lashes: it takes the tone of what is around it.
-    telling = weight * (texels.gather(lids) < 0.1)
-    painted = painted * np.exp(texels.gather(fields.carried(log_ratio(colors, painted), telling, tones)))
     agreement = fields.carried(log_ratio(colors, mirrored), weight * mirror_weight)
     mirrored = mirrored * np.exp(texels.gather(agreement))
+    # Little of a lid is seen, and that is lashes: it takes the tone of what is around it. Hair has a tone of its own.
+    both = [weight, (1.0 - weight) * mirror_weight * (texels.gather(hair) < 0.5)] * (texels.gather(lids) < 0.1)
+    telling = both.sum(axis=0)
+    known = (both[0][:, None] * colors + both[1][:, None] * mirrored) / np.maximum(telling, 1e-6)[:, None]
+    painted = texels.gather(painted)
+    painted = painted * np.exp(texels.gather(fields.carried(log_ratio(known, painted), telling, tones)))
     filled = painted + mirror_weight[:, None] * (mirrored - painted)
     mixed = filled + weight[:, None] * (colors - filled)
 
