@@ -1,4 +1,4 @@
-"""Contact sheets of photographs or synthetic faces: photo | overlay | coarse | fine | normals | depth."""
+"""Contact sheets of photographs or synthetic faces: photo | overlay | coarse | fine | relief | normals | depth."""
 
 import argparse
 import dataclasses
@@ -23,6 +23,8 @@ SYNTHETIC_SEED = 770_002
 """Seed of synthetic faces; training counts its own from 0."""
 _LIGHT = np.array([-0.40, -0.50, 0.77], np.float32)
 _WHITE = 255.0
+_RELIEF_MM = 0.6
+"""Relief that is shown in full red, raised, or blue, sunken."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Maps:
       mouth: `[S, S]` 0…1, how much of a pixel shows the mouth's inside.
       fine_normals: `[S, S, 3]` or None.
       fine_depth: `[S, S]` px or None.
+      mm_per_px: of the crop, where there is a fine depth.
     """
 
     normals: np.ndarray
@@ -65,6 +68,7 @@ class Maps:
     mouth: np.ndarray
     fine_normals: np.ndarray | None = None
     fine_depth: np.ndarray | None = None
+    mm_per_px: float = 1.0
 
 
 def maps_of_r(model, r: np.ndarray, size: int) -> list[Maps]:
@@ -119,6 +123,7 @@ def maps_of_face(face, square, size: int) -> Maps:
         mouth[..., 0],
         sample(face.normals),
         sample(face.depth) * zoom,
+        face.mm_per_px / zoom,
     )
 
 
@@ -130,8 +135,10 @@ def shade(normals: np.ndarray, mouth: np.ndarray) -> np.ndarray:
 
 
 def panels(photo: np.ndarray, maps: Maps) -> list[np.ndarray]:
-    """The pictures of one person, each `[S, S, 3]` float32 in 0…255: photo, overlay, coarse, (fine,) normals, depth."""
-    import matplotlib
+    """The pictures of one person, each `[S, S, 3]` float32 in 0…255.
+
+    They are photo, overlay, coarse, where there is a fine depth that and what it adds, then normals and depth.
+    """
 
     coarse = shade(maps.normals, maps.mouth)
     on_face = np.isfinite(maps.depth)[..., None]
@@ -139,13 +146,20 @@ def panels(photo: np.ndarray, maps: Maps) -> list[np.ndarray]:
     normals, depth = maps.normals, maps.depth
     if maps.fine_depth is not None:
         normals, depth = maps.fine_normals, maps.fine_depth
-        pictures.append(shade(normals, maps.mouth))
+        relief = (maps.fine_depth - maps.depth) * maps.mm_per_px
+        pictures += [shade(normals, maps.mouth), _coloured(relief, -_RELIEF_MM, _RELIEF_MM, "RdBu_r")]
     code = (normals * [1, -1, 1] + 1.0) * 127.5
     pictures.append(np.where(np.isfinite(code), code, _WHITE))
     low, high = np.nanpercentile(depth, [2, 98]) if np.isfinite(depth).any() else (0.0, 1.0)
-    colours = matplotlib.colormaps["viridis"](np.clip((depth - low) / max(high - low, 1e-6), 0, 1))[..., :3] * 255
-    pictures.append(np.where(np.isfinite(depth)[..., None], colours, _WHITE))
-    return pictures
+    return [*pictures, _coloured(depth, low, high, "viridis")]
+
+
+def _coloured(values: np.ndarray, low: float, high: float, colours: str) -> np.ndarray:
+    """Values `[S, S]` by a colour map of matplotlib, `[S, S, 3]` float32 in 0…255, white where there is none."""
+    import matplotlib
+
+    picture = matplotlib.colormaps[colours](np.clip((values - low) / max(high - low, 1e-6), 0, 1))[..., :3] * 255
+    return np.where(np.isfinite(values)[..., None], picture, _WHITE).astype(np.float32)
 
 
 def grid(people: list[list[np.ndarray]], names: list[str], columns: int) -> np.ndarray:
@@ -208,9 +222,10 @@ def _reconstruct(reconstructor, people, squares, config) -> list[Maps]:
     """Maps by a `Reconstructor`, given the box of the landmarks; where it finds nothing, empty ones."""
     maps = []
     empty = np.full((config.size, config.size, 3), np.nan, np.float32)
+    nobody = Maps(empty, empty[..., 0], empty[..., 0], empty, empty[..., 0])
     for picture, points, square in zip(people.pictures, people.points68, squares, strict=True):
         faces = reconstructor(picture, boxes=[[*points.min(0).tolist(), *points.max(0).tolist()]])
-        maps.append(maps_of_face(faces[0], square, config.size) if faces else Maps(empty, empty[..., 0], empty[..., 0]))
+        maps.append(maps_of_face(faces[0], square, config.size) if faces else nobody)
     return maps
 
 

@@ -198,14 +198,22 @@ def test_contact_sheet_of_a_reconstructor(photos, tmp_path):
     depth = np.full((256, 256), np.nan, np.float32)
     depth[100:200, 80:180] = 3.0
     normals = np.where(np.isfinite(depth)[..., None], np.float32([0, 0, 1]), np.float32(np.nan))
-    maps = {"depth": depth, "coarse_depth": depth, "normals": normals, "coarse_normals": normals}
+    raised = depth + np.where(np.arange(256) < 130, 1.0, -1.0).astype(np.float32)
+    maps = {"depth": raised, "coarse_depth": depth, "normals": normals, "coarse_normals": normals, "mm_per_px": 0.6}
     corners = np.array([[80.0, 100.0, 3.0], [80.0, 200.0, 3.0], [180.0, 100.0, 3.0]])
     mesh = {"vertices_image": corners, "triangles": np.array([[0, 1, 2]]), "region": lambda name: np.ones(3, bool)}
     face = types.SimpleNamespace(**maps, **mesh)
     config = contact_sheet.ContactSheetConfig(str(folder), str(tmp_path / "s.png"), people=(0, 3), size=64)
-    path = contact_sheet.run(config, reconstructor=lambda image, boxes: [face])
+    answers = iter([[face], []])
+    path = contact_sheet.run(config, reconstructor=lambda image, boxes: next(answers))
     with Image.open(path) as sheet:
-        assert sheet.size == (2 * 6 * 64, 64)
+        # Photo, overlay, coarse, fine, relief, normals and depth, also of somebody who wasn't found.
+        assert sheet.size == (2 * 7 * 64, 64)
+        relief = np.asarray(sheet, int)[:, 4 * 64 : 5 * 64]
+    on_face = relief.min(axis=-1) < 250
+    columns = np.arange(64)[None] + 0 * relief[..., 0]
+    more_red, more_blue = (on_face & (relief[..., a] > relief[..., b] + 30) for a, b in ((0, 2), (2, 0)))
+    assert more_red.sum() > 20 and more_blue.sum() > 20 and columns[more_red].max() < columns[more_blue].min()
 
 
 def test_contact_sheet_of_synthetic_faces(tmp_path):
@@ -217,7 +225,7 @@ def test_contact_sheet_of_synthetic_faces(tmp_path):
 
     config = contact_sheet.ContactSheetConfig(output=str(tmp_path / "s.png"), people=2, size=64, columns=1)
     with Image.open(contact_sheet.run(config, reconstructor=nothing)) as sheet:
-        assert sheet.size == (5 * 64, 2 * 64)
+        assert sheet.size == (7 * 64, 2 * 64)
     assert [shape for shape, _ in seen] == [(200, 200, 3)] * 2
     assert all(x1 - x0 > 40 and y1 - y0 > 40 for _, (x0, y0, x1, y1) in seen)
     with pytest.raises(ValueError, match="received what needs --photos"):
