@@ -52,19 +52,23 @@ class RefitConfig:
 
 def linear_layers(network: keras.Model) -> list[keras.layers.Dense]:
     """The layers whose answers add up to a CoarseNet's."""
-    if any(layer.name == "points_to_face" for layer in network.layers):
-        inner = network.get_layer("points_to_face")
-        return [network.get_layer("appearance"), inner.get_layer("points_straight"), inner.get_layer("points_bent")]
-    return [network.get_layer("r")]
+    names = {layer.name for layer in network.layers}
+    if "points_to_face" not in names:
+        return [network.get_layer("r")]
+    own = [network.get_layer(name) for name in ("appearance", "joint") if name in names]
+    inner = network.get_layer("points_to_face")
+    return [*own, inner.get_layer("points_straight"), inner.get_layer("points_bent")]
 
 
 def with_inputs(network: keras.Model) -> keras.Model:
     """A model of `network` that answers [r, what each of `linear_layers` sees]."""
-    first, *others = linear_layers(network)
-    if not others:
-        return keras.Model(network.input, [network.output, first.input])
-    inner = keras.Model(network.get_layer("points_to_face").input, [layer.input for layer in others])
-    return keras.Model(network.input, [network.output, first.input, *inner(network.get_layer("points").output)])
+    layers = linear_layers(network)
+    own = [layer.input for layer in layers if layer in network.layers]
+    others = [layer.input for layer in layers if layer not in network.layers]
+    if others:
+        inner = keras.Model(network.get_layer("points_to_face").input, others)
+        own += inner(network.get_layer("points").output)
+    return keras.Model(network.input, [network.output, *own])
 
 
 def collect(coarse, config: RefitConfig) -> dict[str, np.ndarray]:

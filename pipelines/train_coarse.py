@@ -88,7 +88,9 @@ PRESETS = {
         landmark_weight=0.0,
         feature_weight=0.0,
     ),
-    "release": TrainCoarseConfig(network=CoarseNetConfig(points=128), faces=12, passes=2, steps=8000, decay=0.5),
+    "release": TrainCoarseConfig(
+        network=CoarseNetConfig(points=128, joint=512), faces=12, passes=2, steps=8000, decay=0.5
+    ),
 }
 
 

@@ -80,3 +80,19 @@ def test_points_keep_their_vertices_when_landmarks_are_picked_anew(model):
     assert IterativeCoarseNet(model, kept).config.point_vertices == other
     with pytest.raises(ValueError, match="expected 70 point_vertices, one per point, received 3"):
         IterativeCoarseNet(model, dataclasses.replace(NET, point_vertices=other[:3]))
+
+
+def test_points_and_features_together_start_by_adding_nothing(model):
+    import keras
+
+    together = dataclasses.replace(NET, joint=32)
+    plain, joint = IterativeCoarseNet(model, NET), IterativeCoarseNet(model, together)
+    for variable in plain.network.variables:
+        (same,) = (v for v in joint.network.variables if v.path == variable.path)
+        same.assign(variable)
+    seen = np.random.default_rng(4).uniform(size=(2, NET.size, NET.size, 7)).astype(np.float32)
+    np.testing.assert_allclose(joint.network(seen), plain.network(seen), atol=1e-6)
+    joint.network.get_layer("joint").kernel.assign(keras.random.normal([32, 290]))
+    assert np.abs(joint.network(seen) - plain.network(seen)).max() > 0.01
+    with pytest.raises(ValueError, match="expected points for `joint` to read"):
+        dataclasses.replace(together, points=0)

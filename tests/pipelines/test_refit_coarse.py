@@ -13,9 +13,10 @@ from tfface.pipelines.assemble import load_coarse_run, save_coarse_run
 SMALL = CoarseNetConfig(size=48, widths=(8, 8, 8, 8), blocks=(1, 1, 1, 1), stem=8)
 
 
-@pytest.fixture(scope="module", params=[0, 68], ids=["features", "points"])
+@pytest.fixture(scope="module", params=[(0, 0), (68, 0), (68, 16)], ids=["features", "points", "joint"])
 def coarse(request, model):
-    return IterativeCoarseNet(model, dataclasses.replace(SMALL, points=request.param))
+    points, joint = request.param
+    return IterativeCoarseNet(model, dataclasses.replace(SMALL, points=points, joint=joint))
 
 
 def test_a_linear_law_is_found_and_noise_is_not():

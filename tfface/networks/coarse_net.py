@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfface.morphable import representation
-from tfface.networks.point_head import build_points_to_face, locate, point_vertices
+from tfface.networks.point_head import build_points_to_face, joint_to_face, locate, point_vertices
 from tfface.rendering.feedback import FeedbackRenderer
 
 INPUT_CHANNELS = 7
@@ -35,6 +35,8 @@ class CoarseNetConfig:
       points: points of the face that the network locates on a map and reads r off, see `point_head`; 0 is the paper's
         way, from pooled features alone.
       point_vertices: the face model's vertices that those points are; () stands for `point_head.point_vertices`.
+      joint: width of a small network that reads r off points and pooled features together, and adds to what either
+        tells by itself; 0 is none.
     """
 
     size: int = 200
@@ -46,6 +48,11 @@ class CoarseNetConfig:
     residual: bool = False
     points: int = 0
     point_vertices: tuple[int, ...] = ()
+    joint: int = 0
+
+    def __post_init__(self):
+        if self.joint and not self.points:
+            raise ValueError(f"expected points for `joint` to read, received joint={self.joint} without points")
 
 
 def with_vertices(config: CoarseNetConfig, model) -> CoarseNetConfig:
@@ -130,7 +137,10 @@ def _layers(config: CoarseNetConfig) -> keras.Model:
         # A quarter of the first stage's pixels locate a point well enough, and a map of all of them would cost as much
         # as the backbone.
         points = locate(maps[1:] or maps, config.points, 96)
-        r = keras.layers.Add(dtype="float32", name="r")([r, build_points_to_face(config.points)(points)])
+        parts = [r, build_points_to_face(config.points)(points)]
+        if config.joint:
+            parts.append(joint_to_face(points, features, config.joint))
+        r = keras.layers.Add(dtype="float32", name="r")(parts)
     return keras.Model(inputs, r, name="coarse_net")
 
 

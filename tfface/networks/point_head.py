@@ -128,3 +128,12 @@ def build_points_to_face(points: int, width: int = 512) -> keras.Model:
     straight = keras.layers.Dense(representation.SIZE, use_bias=False, dtype="float32", name="points_straight")(flat)
     bent = keras.layers.Dense(representation.SIZE, dtype="float32", name="points_bent")(x)
     return keras.Model(inputs, keras.layers.Add(dtype="float32")([straight, bent]), name="points_to_face")
+
+
+def joint_to_face(points, features, width: int):
+    """r `[B, 290]` that points `[B, points, 3]` and pooled features `[B, N]` tell together; 0 at first."""
+    x = keras.layers.Dense(width // 4, activation="relu", dtype="float32", name="joint_features")(features)
+    x = keras.layers.Concatenate(dtype="float32")([keras.layers.Flatten(dtype="float32")(points), x])
+    for layer in range(2):
+        x = keras.layers.Dense(width, activation="relu", dtype="float32", name=f"joint_dense{layer + 1}")(x)
+    return keras.layers.Dense(representation.SIZE, kernel_initializer="zeros", dtype="float32", name="joint")(x)
