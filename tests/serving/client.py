@@ -12,6 +12,7 @@ from tests.fakes import photo
 from tfface.encoding import png_bytes
 from tfface.serving.app import build_app
 from tfface.serving.config import ServingConfig
+from tfface.serving.protocol import impatient
 
 PICTURE = base64.b64encode(png_bytes(photo())).decode()
 BOX = [60, 50, 140, 160]
@@ -21,7 +22,10 @@ BOX = [60, 50, 140, 160]
 def serving(model, **options):
     """A client of a server in a thread of this process."""
     listening = socket.create_server(("127.0.0.1", 0))
-    settings = uvicorn.Config(build_app(model, ServingConfig(**options)), log_level="error", lifespan="on")
+    config = ServingConfig(**options)
+    settings = uvicorn.Config(
+        build_app(model, config), http=impatient(config.timeout_s), log_level="error", lifespan="on"
+    )
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

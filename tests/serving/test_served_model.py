@@ -41,11 +41,13 @@ def model(folder):
 def test_photos_go_in_and_faces_come_out(model):
     with serving(model, timeout_s=200) as client:
         assert client.get("/v1/models/tfface").json()["model_version_status"][0]["version"] == "3"
-        response = predict(client, instance(), instance([70, 50, 150, 160]))
+        answered = predict(client, instance(), instance([70, 50, 150, 160]))
         # A JPEG or PNG with a good header and no body reaches the model, and the model's refusal the client.
         cut_short = base64.b64encode(png_bytes(photo())[:200]).decode()
-        refused(predict(client, instance(picture=cut_short)), 400, "the model can't use this input")
-    faces = response.json()["predictions"]
+        response = predict(client, instance(), instance(picture=cut_short))
+        refused(response, 400, "instance 1: the model can't use this input: ")
+        assert response.json()["error"].endswith(("Invalid PNG data, size 200", "Failed to decode PNG image"))
+    faces = answered.json()["predictions"]
     direct = model.run(
         "serve_encoded",
         {"image_bytes": np.array([base64.b64decode(PICTURE)], object), "box": np.array([BOX], np.float32)},
@@ -107,5 +109,23 @@ def test_the_command_says_what_keeps_it_from_starting(tmp_path, capsys):
     tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
     assert main(["serve", str(tmp_path / "empty"), "--port", "0"]) == 2
     assert "one without signatures" in capsys.readouterr().err
-    assert main(["serve", str(tmp_path), "--timeout-s", "0"]) == 2
-    assert "expected --timeout-s above 0" in capsys.readouterr().err
+    scale = tf.function(lambda x: {"y": 2 * x}).get_concrete_function(tf.TensorSpec(None, tf.float32, name="x"))
+    tf.saved_model.save(tf.Module(), str(tmp_path / "any"), {"serving_default": scale})
+    assert main(["serve", str(tmp_path / "any"), "--port", "0"]) == 2
+    assert "one with inputs of any shape" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--timeout-s", "0", "expected --timeout-s above 0 and finite, received 0"),
+        ("--max-body-mb", "inf", "expected --max-body-mb above 0 and finite, received inf"),
+        ("--wait-ms", "inf", "expected --wait-ms of at least 0 and finite, received inf"),
+        ("--wait-ms", "nan", "expected --wait-ms of at least 0 and finite, received nan"),
+        ("--name", "a/b", "expected --name of letters, digits and ._- as part of a URL, received 'a/b'"),
+        ("--name", "", "received ''"),
+    ],
+)
+def test_settings_that_no_request_would_survive_are_refused(tmp_path, capsys, option, value, sentence):
+    assert main(["serve", str(tmp_path), "--port", "0", option, value]) == 2
+    assert sentence in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import io
 import json
 import socket
 import time
@@ -10,12 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
+from tests.fakes import photo
 from tests.serving.client import BOX, PICTURE, instance, predict, refused, serving
 from tests.serving.fake_model import FakeModel
 from tfface.detection import Detection, crop_square
 from tfface.encoding import png_bytes
 from tfface.serving import instances as room
+
+
+def lying() -> bytes:
+    """A JPEG whose EXIF data says that it is to be turned by a quarter."""
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(photo()).save(buffer, "JPEG", exif=exif)
+    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +60,10 @@ def test_other_models_and_paths_are_not_found(client):
     refused(client.get("/v1/models/tfface/versions/8"), 404, "received tfface (8)")
     refused(client.get("/"), 404, "Not Found: GET /")
     refused(client.post("/v1/models/tfface"), 405, "Method Not Allowed")
+    response = client.get("/v1/models/tfface:predict")
+    refused(response, 405, "Method Not Allowed: GET /v1/models/tfface:predict")
+    assert response.headers["allow"] == "POST"
+    refused(client.post("/v1/models/tfface:classify"), 404, "Not Found: POST /v1/models/tfface:classify")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +73,8 @@ def test_other_models_and_paths_are_not_found(client):
         (b"\x00\xff garbage", "expected a JSON body"),
         (b"[" * 100_000, "expected a JSON body"),
         (b"[]", 'expected {"instances"'),
-        (b'{"inputs": {}}', 'expected {"instances"'),
+        (b'{"inputs": {}}', 'the column format, "inputs", isn\'t offered'),
+        (b'{"instances": [1], "inputs": {}}', 'the column format, "inputs", isn\'t offered'),
         (b'{"instances": []}', "expected 1 to 4 instances, received 0"),
         (b'{"instances": [1, 2, 3, 4, 5]}', "expected 1 to 4 instances, received 5"),
         (b'{"instances": [1]}', "instance 0: expected the inputs box, image_bytes, received int"),
@@ -92,6 +108,8 @@ def test_wrong_crops_are_refused(client):
     bright = np.full((2, 2, 3), 300).tolist()
     refused(predict(client, bright, signature_name="serve_uint8"), 400, "numbers outside 0…255")
     refused(predict(client, [[1]], signature_name="serve_uint8"), 400, "expected crops of shape [2, 2, 3]")
+    halves = np.full((2, 2, 3), 0.5).tolist()
+    refused(predict(client, halves, signature_name="serve_uint8"), 400, "fractions where whole numbers are wanted")
     refused(predict(client, instance(), signature_name="none"), 404, "expected a signature_name among")
 
 
@@ -127,7 +145,7 @@ def test_one_bad_face_fails_alone():
         model.free.set()
         answers = [future.result() for future in waiting]
     assert [answer.status_code for answer in answers] == [200, 400, 500, 200]
-    refused(answers[1], 400, "thirteen")
+    refused(answers[1], 400, "instance 0: the model can't use this input: thirteen")
     refused(answers[2], 500, "the server's log says why")
 
 
@@ -153,6 +171,16 @@ def test_a_full_queue_turns_requests_away():
     assert codes == [200, 200, 200, 503]
 
 
+def test_more_faces_than_the_queue_holds_are_not_told_to_try_again():
+    with serving(FakeModel(), queue=2) as client:
+        refused(predict(client, *[instance()] * 3), 400, "expected 1 to 2 instances, received 3")
+
+
+def test_the_face_that_the_model_refuses_is_named():
+    with serving(FakeModel()) as client:
+        refused(predict(client, instance(), instance([13, 50, 140, 160])), 400, "instance 1: the model can't use")
+
+
 def test_a_slow_upload_is_cut_off():
     with serving(FakeModel(), timeout_s=0.3) as client:
 
@@ -164,6 +192,38 @@ def test_a_slow_upload_is_cut_off():
         with contextlib.suppress(httpx.TransportError):
             refused(client.post("/v1/models/tfface:predict", content=dripping()), 408, "the whole body within")
         assert client.get("/v1/models/tfface").status_code == 200
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_clients_that_never_finish_their_headers_are_hung_up_on(answers):
+    with serving(FakeModel(), timeout_s=0.5) as client:
+        with socket.create_connection((client.base_url.host, client.base_url.port)) as raw:
+            for _ in range(answers):
+                raw.sendall(b"GET /v1/models/tfface HTTP/1.1\r\nhost: x\r\n\r\n")
+                assert raw.recv(65536).startswith(b"HTTP/1.1 200")
+            raw.settimeout(0.1)
+            raw.sendall(b"GET /v1/models/tfface HTTP/1.1\r\nx: ")
+            started, ended = time.monotonic(), False
+            while not ended and time.monotonic() < started + 5:
+                try:
+                    raw.sendall(b"y")
+                    ended = not raw.recv(1)
+                except TimeoutError:
+                    pass
+                except ConnectionError:
+                    ended = True
+        assert ended and 0.3 < time.monotonic() - started < 4
+
+
+def test_a_slow_answer_is_not_a_slow_request():
+    body = json.dumps({"instances": [instance()]}).encode()
+    head = f"POST /v1/models/tfface:predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    with serving(FakeModel(delay=0.7), timeout_s=1.0) as client:
+        with socket.create_connection((client.base_url.host, client.base_url.port), timeout=5) as raw:
+            # When the time for headers is over, the request is there and its answer isn't.
+            time.sleep(0.6)
+            raw.sendall(head + body)
+            assert raw.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_clients_that_hang_up_leave_nothing_behind():
@@ -193,5 +253,7 @@ def test_without_a_box_the_largest_face_is_found(client, monkeypatch):
     np.testing.assert_allclose(crop_square(box), crop_square(found[0].box, "mtcnn"), rtol=1e-5)
     found.clear()
     refused(predict(client, {"image_bytes": {"b64": PICTURE}}), 400, "no face found by mtcnn; send its box")
+    turned = base64.b64encode(lying()).decode()
+    refused(predict(client, {"image_bytes": {"b64": turned}}), 400, "without its EXIF rotation (send it upright)")
     whole = predict(client, instance([0, 0, 0, 0]))
     assert whole.json()["predictions"][0]["box"] == [0, 0, 0, 0]

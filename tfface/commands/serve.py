@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import math
+import re
 
 from tfface.commands.reconstruct import DETECTORS, positive
 from tfface.errors import InputError
@@ -53,8 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
     names = [field.name for field in dataclasses.fields(ServingConfig)]
     config = ServingConfig(**{name: getattr(arguments, name) for name in names})
     for name in ("timeout_s", "max_body_mb", "max_megapixels"):
-        if not getattr(config, name) > 0:
-            raise InputError(f"expected --{name.replace('_', '-')} above 0, received {getattr(config, name):g}")
+        if not 0 < getattr(config, name) < math.inf:
+            raise InputError(
+                f"expected --{name.replace('_', '-')} above 0 and finite, received {getattr(config, name):g}"
+            )
+    if not 0 <= config.wait_ms < math.inf:
+        raise InputError(f"expected --wait-ms of at least 0 and finite, received {config.wait_ms:g}")
+    if not re.fullmatch(r"[\w.-]+", config.name):
+        raise InputError(f"expected --name of letters, digits and ._- as part of a URL, received {config.name!r}")
     # Before the model is loaded: a port that is taken shouldn't take ten seconds to tell.
     listening = _listen(arguments.host, arguments.port)
     with listening:
@@ -62,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         import_tensorflow()
         from tfface.serving.app import build_app
+        from tfface.serving.protocol import impatient
 
         model = load_model(arguments.saved_model)
         model.warm_up()
@@ -69,7 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"Serving http://{shown}:{port}/v1/models/{config.name} (stop with Ctrl-C)", flush=True)
-        settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+        settings = uvicorn.Config(
+            app,
+            http=impatient(config.timeout_s),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
         uvicorn.Server(settings).run(sockets=[listening])
     return 0
 
@@ -84,10 +99,11 @@ def load_model(path):
 
     if path:
         return ServedModel(path)
+    from tfface.commands.export import tidy_when_terminated
     from tfface.export import ExportConfig, export
     from tfface.networks.pretrained import load_pretrained
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tidy_when_terminated(), tempfile.TemporaryDirectory() as folder:
         with hidden_stderr():
             saved = export(load_pretrained(), Path(folder) / "1", ExportConfig("savedmodel"))
         return ServedModel(saved)

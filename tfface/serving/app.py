@@ -6,6 +6,7 @@ import logging
 
 import orjson
 from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -21,6 +22,15 @@ _HANGUP = 499
 """What logs say of a client that left; it never sees it."""
 
 
+class _WithoutColon(StringConvertor):
+    """A part of a path; what follows a colon is TF Serving's verb."""
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("tfface_name", _WithoutColon())
+
+
 def build_app(model, config: ServingConfig | None = None) -> Starlette:
     """The application.
 
@@ -30,7 +40,8 @@ def build_app(model, config: ServingConfig | None = None) -> Starlette:
     """
     server = _Server(model, config or ServingConfig())
     routes = []
-    for prefix in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
+    name = "/v1/models/{name:tfface_name}"
+    for prefix in (name, name + "/versions/{version:tfface_name}"):
         routes.append(Route(f"{prefix}:predict", server.predict, methods=["POST"]))
         routes.append(Route(prefix, server.status, methods=["GET"]))
     return Starlette(
@@ -96,6 +107,9 @@ class _Server:
         futures = self.batcher.submit(wanted.signature, wanted.rows)
         try:
             rows = await asyncio.gather(*futures)
+        except RequestError as error:
+            index = next(i for i, future in enumerate(futures) if future.done() and future.exception() is error)
+            raise RequestError(error.status, f"instance {index}: {error.message}") from error
         finally:
             for future in futures:
                 future.cancel()

@@ -43,16 +43,21 @@ def parse(body: bytes, signatures: dict[str, dict[str, InputSpec]], config: Serv
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestError(400, f"expected a JSON body, received something else: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
-        raise RequestError(400, 'expected {"instances": [{"image_bytes": {"b64": "…"}, "box": [x0, y0, x1, y1]}, …]}')
+    if not isinstance(document, dict) or not isinstance(document.get("instances"), list) or "inputs" in document:
+        raise RequestError(
+            400,
+            'expected {"instances": [{"image_bytes": {"b64": "…"}, "box": [x0, y0, x1, y1]}, …]}; '
+            'the column format, "inputs", isn\'t offered',
+        )
     signature = document.get("signature_name") or DEFAULT_SIGNATURE
     if not isinstance(signature, str) or signature not in signatures:
         raise RequestError(404, f"expected a signature_name among {', '.join(sorted(signatures))}")
     instances = document["instances"]
-    if not 1 <= len(instances) <= config.max_instances:
-        raise RequestError(
-            400, f"expected 1 to {config.max_instances} instances, received {len(instances)}; send several requests"
-        )
+    # More than the queue takes would be told to try again for ever.
+    most = min(config.max_instances, config.queue)
+    if not 1 <= len(instances) <= most:
+        hint = "; send several requests" if instances else ""
+        raise RequestError(400, f"expected 1 to {most} instances, received {len(instances)}{hint}")
     inputs = signatures[signature]
     rows = []
     for index, instance in enumerate(instances):
@@ -91,6 +96,9 @@ def _value(name: str, value, spec: InputSpec) -> np.ndarray:
         array = np.asarray(value)
         if array.dtype.kind not in "iuf":
             raise ValueError("not all numbers")
+        if array.size and array.dtype.kind == "f" and np.dtype(spec.dtype).kind in "iu":
+            # Crops in 0…1 would all become black; TF Serving refuses them, too.
+            raise ValueError("fractions where whole numbers are wanted")
         if np.dtype(spec.dtype).kind == "u" and (array.min(initial=0) < 0 or array.max(initial=0) > 255):
             raise ValueError("numbers outside 0…255")
         with np.errstate(over="ignore"):  # becomes inf, which is refused below
@@ -149,8 +157,20 @@ def find_box(data: bytes, detector: str) -> np.ndarray:
         raise RequestError(400, "expected a whole JPEG or PNG picture, received a damaged one") from error
     found = detect(photo, detector)
     if not found:
-        raise RequestError(400, f"no face found by {detector}; send its box as [x0, y0, x1, y1] px, brow to chin")
+        hint = " in the picture as it is stored, without its EXIF rotation (send it upright)" if _turned(data) else ""
+        raise RequestError(400, f"no face found by {detector}{hint}; send its box as [x0, y0, x1, y1] px, brow to chin")
     return box_of_square(crop_square(found[0].box, found[0].style))
+
+
+def _turned(data: bytes) -> bool:
+    """Whether a picture's EXIF data says that it is shown another way up than it is stored."""
+    from PIL import ExifTags, Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
+            return picture.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # noqa: BLE001 - only a hint hangs on it, and decoders raise anything
+        return False
 
 
 def box_of_square(square) -> np.ndarray:

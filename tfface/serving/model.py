@@ -47,7 +47,12 @@ class ServedModel:
         if DEFAULT_SIGNATURE not in self._loaded.signatures:
             raise InputError(f"{folder}: expected a SavedModel from `tfface export`, received one without signatures")
         self.version = folder.name if folder.name.isdigit() else "1"
-        self.signatures = {name: _inputs(function) for name, function in self._loaded.signatures.items()}
+        try:
+            self.signatures = {name: _inputs(function) for name, function in self._loaded.signatures.items()}
+        except ValueError as error:
+            raise InputError(
+                f"{folder}: expected a SavedModel from `tfface export`, received one with inputs of any shape"
+            ) from error
 
     def warm_up(self):
         """Runs the default signature once: the first run also optimises the graph, which takes seconds."""
@@ -70,9 +75,7 @@ class ServedModel:
         try:
             outputs = self._loaded.signatures[signature](**{name: tf.constant(v) for name, v in inputs.items()})
         except tf.errors.InvalidArgumentError as error:
-            # The first line tells what is wrong; the others where in the graph.
-            reason = (error.message or "").strip().split("\n")[0].split(" [[")[0]
-            raise RequestError(400, f"the model can't use this input: {reason}") from error
+            raise RequestError(400, f"the model can't use this input: {_reason(error.message or '')}") from error
         return {name: value.numpy() for name, value in outputs.items()}
 
 
@@ -88,6 +91,13 @@ def newest_version(path) -> Path:
             "`tfface export --format savedmodel --output DIR`"
         )
     return max(numbered, key=lambda folder: int(folder.name))
+
+
+def _reason(message: str) -> str:
+    """The line of TensorFlow's message that tells what is wrong; the others tell where in the graph."""
+    where = ("Graph execution error", "Detected at node", "<stack traces", "[[")
+    lines = [line.strip() for line in message.splitlines()]
+    return next((line.split(" [[")[0] for line in lines if line and not line.startswith(where)), "it doesn't say why")
 
 
 def _inputs(function) -> dict[str, InputSpec]:
