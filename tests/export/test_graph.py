@@ -1,12 +1,14 @@
 """The exported graph says what the Keras networks say, for every kind of weights and crop size."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.export.small import SIZE, crops, networks
+from tfface.cli import main
 from tfface.errors import InputError
-from tfface.export import ExportConfig, export
+from tfface.export import ExportConfig, check_output, export
 from tfface.export.graph import OUTPUTS, FaceGraph
 from tfface.export.metadata import as_json, describe
 from tfface.export.parity import compare, keras_answers
@@ -57,6 +59,15 @@ def test_half_weights_are_read_once_and_leave_the_networks_alone():
         np.testing.assert_array_equal(value, variable)
 
 
+def test_keras_files_load_back_for_training(tmp_path):
+    for name, network in (("coarse", networks().coarse.network), ("fine", networks().fine)):
+        network.save(tmp_path / f"{name}.keras")
+        loaded = keras.saving.load_model(tmp_path / f"{name}.keras")
+        assert len(loaded.trainable_variables) == len(network.trainable_variables) > 0
+        for value, variable in zip(loaded.variables, network.variables, strict=True):
+            np.testing.assert_array_equal(value, variable)
+
+
 def test_metadata_names_every_output_with_its_shape():
     description = describe(networks(), SIZE, "float32")
     assert tuple(description["output"]) == OUTPUTS
@@ -79,6 +90,31 @@ def test_metadata_names_every_output_with_its_shape():
 def test_wrong_options_are_named(options, sentence):
     with pytest.raises(InputError, match=sentence):
         ExportConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "sentence"),
+    [
+        ("tflite", "face.onnx", "expected a file named [*].tflite, received face.onnx"),
+        ("onnx", "face", "expected a file named [*].onnx, received face"),
+        ("onnx", "folder.onnx", "expected a file, received a folder"),
+        ("savedmodel", "file", "expected a new folder"),
+        ("tflite", "file/deep/face.tflite", "file isn't a folder that you may write to"),
+        ("savedmodel", "file/1", "file isn't a folder that you may write to"),
+    ],
+)
+def test_outputs_that_cannot_be_written_are_refused_before_the_work(tmp_path, format, name, sentence):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(InputError, match=sentence):
+        check_output(tmp_path / name, format)
+    assert main(["export", "--format", format, "--output", str(tmp_path / name), "--model", str(tmp_path)]) == 2
+
+
+def test_outputs_that_can_be_written(tmp_path):
+    for format, name in (("onnx", "new/deep/face.onnx"), ("tflite", "face.tflite"), ("savedmodel", "tfface/1")):
+        assert check_output(tmp_path / name, format) == tmp_path / name
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path):

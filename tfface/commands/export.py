@@ -1,6 +1,10 @@
 """Writes the trained model as one file that runs without tfface: crop in, face out (docs/export.md)."""
 
 import argparse
+import contextlib
+import signal
+import sys
+import threading
 from pathlib import Path
 
 from tfface.commands.reconstruct import positive
@@ -31,25 +35,37 @@ def configure(parser: argparse.ArgumentParser):
 
 def run(arguments: argparse.Namespace) -> int:
     """Exports and checks; returns the exit code."""
-    from tfface.export import ExportConfig, refuse_existing
+    from tfface.export import ExportConfig, check_output
 
     weights = "int8" if arguments.int8 else "float16" if arguments.float16 else "float32"
     # Before TensorFlow is imported: a mistyped option shouldn't take ten seconds to tell.
     config = ExportConfig(arguments.format, arguments.size, weights, arguments.batch)
-    if config.format == "savedmodel":
-        refuse_existing(arguments.output)
+    check_output(arguments.output, config.format)
     from tfface.commands.quiet import hidden_stderr, import_tensorflow
 
     import_tensorflow()
     from tfface.export import export
 
     networks = load_networks(arguments.model)
-    with hidden_stderr():
+    with tidy_when_terminated(), hidden_stderr():
         path = export(networks, arguments.output, config)
     print(f"{path}: {_size(path) / 1e6:.1f} MB, weights {weights}, crops {config.size}×{config.size} px")
     if arguments.check > 0:
         print(_checked(networks, path, config.size, arguments.check))
     return 0
+
+
+@contextlib.contextmanager
+def tidy_when_terminated():
+    """While it lasts SIGTERM raises SystemExit: by default Python ends on the spot and leaves half-written files."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def load_networks(path):

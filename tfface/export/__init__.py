@@ -1,6 +1,7 @@
 """The trained model as one file that runs anywhere: SavedModel, TFLite or ONNX (docs/export.md)."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 from tfface.errors import InputError
@@ -57,7 +58,7 @@ def export(networks, path, config: ExportConfig) -> Path:
       The path.
 
     Raises:
-      InputError: a SavedModel's folder exists, or a converter isn't installed.
+      InputError: the path doesn't suit the format, see `check_output`, or a converter isn't installed.
       OutputError: it can't be written.
     """
     from tfface.export import onnx_file, saved_model, tflite
@@ -65,10 +66,9 @@ def export(networks, path, config: ExportConfig) -> Path:
     from tfface.export.metadata import describe
     from tfface.output import write_files
 
-    path = Path(path)
+    path = check_output(path, config.format)
     description = describe(networks, config.size, config.weights)
     if config.format == "savedmodel":
-        refuse_existing(path)
         return saved_model.save(FaceGraph(networks, config.size, config.weights == "float16"), path, description)
     graph = FaceGraph(networks, config.size)
     if config.format == "tflite":
@@ -78,8 +78,33 @@ def export(networks, path, config: ExportConfig) -> Path:
     return write_files(path.parent, {path.name: data})[path.name]
 
 
-def refuse_existing(path):
-    """Raises InputError unless `path` is new or an empty folder, as a SavedModel's must be."""
+def check_output(path, format: str) -> Path:
+    """Says what is wrong with an output before a minute is spent on it.
+
+    Args:
+      path: where to write: a folder that is new or empty for a SavedModel, else a file with the format's suffix, which
+        is how runtimes and `tfface.export.runners` tell them apart.
+      format: one of `FORMATS`.
+
+    Returns:
+      The path.
+
+    Raises:
+      InputError: it isn't that, or its folder isn't one that can be written.
+    """
     path = Path(path)
-    if path.is_file() or path.is_dir() and any(path.iterdir()):
-        raise InputError(f"{path}: expected a new folder for the SavedModel, received one that exists; choose another")
+    if format == "savedmodel":
+        if os.path.isfile(path) or os.path.isdir(path) and os.access(path, os.R_OK) and os.listdir(path):
+            raise InputError(
+                f"{path}: expected a new folder for the SavedModel, received one that exists; choose another"
+            )
+    elif path.suffix != f".{format}":
+        raise InputError(f"{path}: expected a file named *.{format}, received {path.name or 'none'}; name it so")
+    elif os.path.isdir(path):
+        raise InputError(f"{path}: expected a file, received a folder; choose another")
+    # The folder may still have to be made: what counts is what is there of it. (Path.exists raises where one may not
+    # look, os.path.exists doesn't.)
+    above = next(parent for parent in path.absolute().parents if os.path.exists(parent))
+    if not os.path.isdir(above) or not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: can't be written: {above} isn't a folder that you may write to; choose another")
+    return path

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfface.errors import InputError
 from tfface.export.graph import FaceGraph
 from tfface.export.metadata import KEY, as_json
+from tfface.version import __version__
 
 OPSET = 18
 
@@ -47,7 +48,10 @@ def convert(graph: FaceGraph, description: dict, weights: str = "float32") -> by
     )
     if weights == "float16":
         _store_as_halves(model, {math.prod(variable.shape) for variable in graph.stored})
-    model.producer_name = "tfface"
+    for value in [*model.graph.input, *model.graph.output]:
+        # tf2onnx gives each a name of its own, as if their batches could differ.
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    model.producer_name, model.producer_version = "tfface", __version__
     onnx.helper.set_model_props(model, {KEY: as_json(description)})
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
