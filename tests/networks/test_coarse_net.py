@@ -41,11 +41,12 @@ def test_what_is_rendered_does_not_depend_on_the_last_bits(model):
     r = np.random.default_rng(2).normal(size=(4, 290)).astype(np.float32) * np.r_[np.ones(284), np.full(6, 0.2)]
     shown = on_grid(tf.constant(r, tf.float32)).numpy()
     moved = np.abs(shown - r)
-    assert moved[:, :284].max() <= 0.5 / 64 + 1e-6 and moved[:, 284:].max() <= 0.5 / 1024 + 1e-6
+    assert moved[:, :284].max() <= 0.5 / 16 + 1e-6 and moved[:, 284:].max() <= 0.5 / 1024 + 1e-6
     nudged = on_grid(tf.constant(r * (1 + 1e-7), tf.float32)).numpy()
     assert (shown != nudged).mean() < 0.001
     before, after = (representation.vertices_image(model, tf.cast(x, tf.float32), 200) for x in (r, shown))
-    assert np.abs(before - after).max() < 0.2
+    away = np.abs(before - after)
+    assert away.max() < 0.4 and away.mean() < 0.06
     with tf.GradientTape() as tape:
         x = tf.constant(r, tf.float32)
         tape.watch(x)

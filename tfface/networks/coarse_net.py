@@ -13,7 +13,7 @@ from tfface.rendering.feedback import FeedbackRenderer
 
 INPUT_CHANNELS = 7
 """Masked grey image 1, PNCC 3, normals 3."""
-_GEOMETRY_STEPS, _POSE_STEPS = 64.0, 1024.0
+_GEOMETRY_STEPS, _POSE_STEPS = 16.0, 1024.0
 """Steps per unit of r in what is rendered, see `on_grid`."""
 
 
@@ -202,9 +202,9 @@ class IterativeCoarseNet(keras.Model):
 
 @tf.custom_gradient
 def on_grid(r: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """r `[B, 290]`, its pose rounded to thousandths and the rest, which moves less, to 64ths.
+    """r `[B, 290]`, its pose rounded to thousandths and the rest, which moves less, to 16ths.
 
-    Vertices move by 0.04 px on average, 0.2 px at most; the gradient is the identity's.
+    Vertices move by 0.04 px on average, 0.3 px at most; the gradient is the identity's.
 
     Two runtimes, and two batch sizes on one, differ in the last bits of r, and a pixel's centre that lies on the
     face's outline to within these bits is on the face for one and off it for the other. What is rendered is therefore
