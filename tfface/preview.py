@@ -24,7 +24,7 @@ _MARGIN = 10
 _CAPTION = 22
 # Image space: x right, y down, z nearer. A key light that grazes the face from the upper left, which is what shows
 # wrinkles, and a weak fill from the right.
-_KEY = np.array([-0.60, -0.60, 0.53], np.float32)
+_KEY = np.array([-0.52, -0.52, 0.68], np.float32)
 _FILL = np.array([0.80, 0.10, 0.55], np.float32)
 
 
@@ -197,7 +197,7 @@ def shade(normals: np.ndarray, albedo=(214, 210, 204), key=None) -> np.ndarray:
     key = _KEY if key is None else np.asarray(key, np.float32)
     key = np.maximum(normals @ (key / np.linalg.norm(key)), 0.0)
     fill = np.maximum(normals @ (_FILL / np.linalg.norm(_FILL)), 0.0)
-    light = 0.08 + 0.95 * key + 0.14 * fill
+    light = 0.10 + 0.92 * key + 0.20 * fill
     return (light[..., None] * np.asarray(albedo, np.float32)).clip(0, 255)
 
 
