@@ -158,8 +158,8 @@ def build(page: Page) -> gr.Blocks:
                 )
             with gr.Column(min_width=280):
                 kind = gr.Radio(VIEWS, value="fine", label="Show", elem_id="kind")
-                azimuth = gr.Slider(-90, 90, -33, step=1, label="Light from the right, degrees", elem_id="azimuth")
-                elevation = gr.Slider(-80, 80, 33, step=1, label="Light from above, degrees", elem_id="elevation")
+                azimuth = gr.Slider(-90, 90, -37, step=1, label="Light from the right, degrees", elem_id="azimuth")
+                elevation = gr.Slider(-80, 80, 31, step=1, label="Light from above, degrees", elem_id="elevation")
                 write = gr.Button("Write files", elem_id="write")
                 files = gr.Files(label="Files: all of them, and each", interactive=False, elem_id="files")
         look = [shown, choice, kind, azimuth, elevation]
