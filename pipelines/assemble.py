@@ -8,8 +8,8 @@ import keras
 
 from tfface.morphable.model import MorphableModel
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
-from tfface.networks.fine_net import FineNet, FineNetConfig
-from tfface.networks.pretrained import Pretrained, save_pretrained, tuples
+from tfface.networks.fine_net import FineNet
+from tfface.networks.pretrained import Pretrained, load_pretrained, save_pretrained, tuples
 from tfface.networks.weights import load_weights, save_weights
 from tfface.output import write_files
 
@@ -33,8 +33,8 @@ def assemble(
       FileNotFoundError: a run hasn't written its weights yet.
       ValueError: a file isn't what it should be.
     """
-    fine = load_fine_run(fine_run)
     face_model = MorphableModel.default()
+    fine = load_fine_run(fine_run, face_model)
     coarse = load_coarse_run(coarse_run, face_model)
     if blend is not None:
         other = load_coarse_run(blend, face_model)
@@ -67,7 +67,7 @@ def save_fine_run(fine: FineNet, folder) -> None:
     part.replace(part.with_name("fine_net.keras"))
 
 
-def load_fine_run(folder) -> FineNet:
+def load_fine_run(folder, face_model: MorphableModel) -> FineNet:
     """FineNet as `save_fine_run` and `tfface train end-to-end` leave it, or that of a model's folder.
 
     Raises:
@@ -82,10 +82,7 @@ def load_fine_run(folder) -> FineNet:
             f"expected {folder / 'fine_net.keras'} from a training run of at least one epoch, or a model's config.json "
             "and fine.npz, found neither"
         )
-    fine = FineNet(_described(folder / "config.json", FineNetConfig, "fine"))
-    fine.build()
-    load_weights(fine, folder / "fine.npz")
-    return fine
+    return load_pretrained(folder, face_model).fine
 
 
 def load_coarse_run(folder, face_model: MorphableModel) -> IterativeCoarseNet:
@@ -96,13 +93,12 @@ def load_coarse_run(folder, face_model: MorphableModel) -> IterativeCoarseNet:
       ValueError: a file isn't what it should be.
     """
     folder = Path(folder)
-    described = folder / "coarse_net.json"
-    if not described.is_file() and (folder / "config.json").is_file():
-        described = folder / "config.json"
-    for path in (folder / "coarse.npz", described):
+    if (folder / "config.json").is_file() and not (folder / "coarse_net.json").is_file():
+        return load_pretrained(folder, face_model).coarse
+    for path in (folder / "coarse.npz", folder / "coarse_net.json"):
         if not path.is_file():
             raise FileNotFoundError(f"expected {path} from a training run of at least one epoch, found none")
-    coarse = IterativeCoarseNet(face_model, read_coarse_config(described))
+    coarse = IterativeCoarseNet(face_model, read_coarse_config(folder / "coarse_net.json"))
     load_weights(coarse.network, folder / "coarse.npz")
     return coarse
 
@@ -113,13 +109,8 @@ def read_coarse_config(path) -> CoarseNetConfig:
     Raises:
       ValueError: the file isn't what it should be.
     """
-    return _described(Path(path), CoarseNetConfig, "coarse")
-
-
-def _described(path: Path, kind: type, name: str):
-    """A network's configuration from a file of its own, or from a model's `config.json` under `name`."""
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-        return kind(**tuples(described.get(name, described)))
+        described = json.loads(Path(path).read_text(encoding="utf-8"))
+        return CoarseNetConfig(**tuples(described.get("coarse", described)))
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"expected {path} to describe {kind.__name__.removesuffix('Config')}, but: {error}") from error
+        raise ValueError(f"expected {path} to describe CoarseNet, but: {error}") from error

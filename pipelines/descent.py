@@ -26,8 +26,6 @@ class Descent:
         criterion: a `ShadingConfig`; the release's if None.
     """
 
-    shape_net = None
-
     def __init__(self, fine, steps: int, criterion: shading.ShadingConfig | None = None):
         self.fine, self.steps, self.criterion = fine, steps, criterion or shading.release()
         self._descend = tf.function(self._minimise)

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 from tfface.output import write_files
 
@@ -130,9 +129,10 @@ def _in_place_of_fine(networks, steps: int):
     """The networks, FineNet replaced by a descent of so many steps, if any."""
     if not steps:
         return networks
+    from tfface.networks.pretrained import Pretrained
     from tfface.pipelines.descent import Descent
 
-    return SimpleNamespace(face_model=networks.face_model, coarse=networks.coarse, fine=Descent(networks.fine, steps))
+    return Pretrained(networks.face_model, networks.coarse, Descent(networks.fine, steps))
 
 
 def _detail(networks, config):

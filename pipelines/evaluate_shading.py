@@ -118,15 +118,14 @@ class Residuals:
             amounts: what the detail is multiplied by.
         """
         picture, size = tf.constant(image[None]), len(image)
-        found, surface = {}, None
+        _, surface = self.models["release"].render(tf.constant(r[None]), size, size)
+        depth, mask = surface.depth, surface.mask
+        inputs = {"image": picture, "depth": depth, "mask": mask, "detailed": surface.detailed}
+        refined = self.fine(inputs, training=False)
+        surfaces = (depth, *(depth + amount * (refined - depth) for amount in amounts))
+        found = {}
         for name, model in self.models.items():
-            if surface is None:
-                _, surface = model.render(tf.constant(r[None]), size, size)
-                depth, mask = surface.depth, surface.mask
-                inputs = {"image": picture, "depth": depth, "mask": mask, "detailed": surface.detailed}
-                refined = self.fine(inputs, training=False)
             explanation = model.explain(picture, surface, tf.constant(valid[None, :, :, None]))
-            surfaces = (depth, *(depth + amount * (refined - depth) for amount in amounts))
             found[name] = tuple(_rms(model.config.criterion, z, mask, explanation) for z in surfaces)
         return found
 
