@@ -24,7 +24,7 @@ _MARGIN = 10
 _CAPTION = 22
 # Image space: x right, y down, z nearer. A key light that grazes the face from the upper left, which is what shows
 # wrinkles, and a weak fill from the right.
-_KEY = np.array([-0.52, -0.52, 0.68], np.float32)
+KEY = np.array([-0.52, -0.52, 0.68], np.float32)
 _FILL = np.array([0.80, 0.10, 0.55], np.float32)
 
 
@@ -194,7 +194,7 @@ def shade(normals: np.ndarray, albedo=(214, 210, 204), key=None) -> np.ndarray:
       albedo: the colour of a fully lit surface.
       key: direction of the stronger light `[3]`; from the upper left by default.
     """
-    key = _KEY if key is None else np.asarray(key, np.float32)
+    key = KEY if key is None else np.asarray(key, np.float32)
     key = np.maximum(normals @ (key / np.linalg.norm(key)), 0.0)
     fill = np.maximum(normals @ (_FILL / np.linalg.norm(_FILL)), 0.0)
     light = 0.10 + 0.92 * key + 0.20 * fill

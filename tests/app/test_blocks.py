@@ -16,7 +16,7 @@ from tfface.reconstructor import Reconstructor
 
 gradio = pytest.importorskip("gradio")
 pytest.importorskip("k3d")
-from tfface.app.blocks import DOWNLOADS, VIEWS, Page, build, describe, direction, launch  # noqa: E402
+from tfface.app.blocks import DOWNLOADS, VIEWS, Page, angles, build, describe, direction, launch  # noqa: E402
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def test_a_photo_becomes_faces_views_and_words(page, picture):
 
 def test_light_comes_from_where_the_sliders_say(page, picture):
     np.testing.assert_allclose(direction(90, 0), [1, 0, 0], atol=1e-6)
+    assert angles(direction(-37, 31)) == (-37, 31)
     np.testing.assert_allclose(direction(0, 90), [0, -1, 0], atol=1e-6)  # image space: y points down
     shown, *_ = page.reconstruct(picture)
     from_left, from_right = (page.picture(shown, "face 1", "coarse", at, 0).astype(float) for at in (-80, 80))

@@ -11,7 +11,7 @@ import numpy as np
 from tfface.errors import InputError
 from tfface.face import FORMATS
 from tfface.images import load_image
-from tfface.preview import halved, views
+from tfface.preview import KEY, halved, views
 
 VIEWS = ("photo", "overlay", "coarse", "fine", "normals", "depth")
 DOWNLOADS = tuple(kind for kind in FORMATS if kind != "html" or find_spec("k3d"))
@@ -110,6 +110,12 @@ def direction(azimuth: float, elevation: float) -> np.ndarray:
     return np.array([np.sin(across) * np.cos(up), -np.sin(up), np.cos(across) * np.cos(up)], np.float32)
 
 
+def angles(light) -> tuple[int, int]:
+    """Azimuth and elevation, whole degrees, of a light's direction `[3]`: `direction` undone."""
+    x, y, z = np.asarray(light) / np.linalg.norm(light)
+    return round(np.degrees(np.arctan2(x, z))), round(np.degrees(np.arcsin(-y)))
+
+
 def describe(face) -> str:
     """Pose, scale and the strongest parts of the expression, as Markdown."""
     yaw, pitch, roll = face.euler_degrees
@@ -158,8 +164,9 @@ def build(page: Page) -> gr.Blocks:
                 )
             with gr.Column(min_width=280):
                 kind = gr.Radio(VIEWS, value="fine", label="Show", elem_id="kind")
-                azimuth = gr.Slider(-90, 90, -37, step=1, label="Light from the right, degrees", elem_id="azimuth")
-                elevation = gr.Slider(-80, 80, 31, step=1, label="Light from above, degrees", elem_id="elevation")
+                across, up = angles(KEY)
+                azimuth = gr.Slider(-90, 90, across, step=1, label="Light from the right, degrees", elem_id="azimuth")
+                elevation = gr.Slider(-80, 80, up, step=1, label="Light from above, degrees", elem_id="elevation")
                 write = gr.Button("Write files", elem_id="write")
                 files = gr.Files(label="Files: all of them, and each", interactive=False, elem_id="files")
         look = [shown, choice, kind, azimuth, elevation]
