@@ -156,6 +156,13 @@ class MorphableModel:
         basis = self.geometry_basis.astype(np.float64)
         return (basis @ basis.T).astype(np.float32)
 
+    @functools.cached_property
+    def reflection(self):
+        """The `tfface.morphable.mirror.Mirror` of this model: r of the flipped picture."""
+        from tfface.morphable.mirror import Mirror
+
+        return Mirror.of(self)
+
     def decode(self, identity, expression):
         """Eq. (1): vertices `[B, V, 3]` in mm, float32, of identity `[B, 200]` and expression `[B, 84]`."""
         import tensorflow as tf
