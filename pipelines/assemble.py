@@ -15,7 +15,13 @@ from tfface.output import write_files
 
 
 def assemble(
-    coarse_run, fine_run, output, description: dict | None = None, blend=None, changes: dict | None = None
+    coarse_run,
+    fine_run,
+    output,
+    description: dict | None = None,
+    blend=None,
+    changes: dict | None = None,
+    mirrored: bool | None = None,
 ) -> Pretrained:
     """Writes `config.json`, `coarse.npz` and `fine.npz` from the folders of two runs.
 
@@ -28,6 +34,7 @@ def assemble(
         is taken, which keeps most of what each is good at (Wortsman et al., "Robust fine-tuning of zero-shot models",
         2022).
       changes: of FineNet's `FineNetConfig`, such as its `detail_scale`; of what has no weights.
+      mirrored: of CoarseNet's `CoarseNetConfig`; None leaves it as the run has it.
 
     Raises:
       FileNotFoundError: a run hasn't written its weights yet.
@@ -42,6 +49,8 @@ def assemble(
             raise ValueError(f"expected CoarseNets of one architecture in {coarse_run} and {blend}, received two")
         pairs = zip(coarse.get_weights(), other.get_weights(), strict=True)
         coarse.set_weights([(one + two) / 2 for one, two in pairs])
+    if mirrored is not None:
+        coarse.config = dataclasses.replace(coarse.config, mirrored=mirrored)
     if changes:
         weights = fine.get_weights()
         fine = FineNet(dataclasses.replace(fine.config, **changes))

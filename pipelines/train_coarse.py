@@ -89,7 +89,7 @@ PRESETS = {
         feature_weight=0.0,
     ),
     "release": TrainCoarseConfig(
-        network=CoarseNetConfig(points=128, joint=512), faces=12, passes=2, steps=8000, decay=0.5
+        network=CoarseNetConfig(points=128, joint=512, mirrored=True), faces=12, passes=2, steps=8000, decay=0.5
     ),
 }
 

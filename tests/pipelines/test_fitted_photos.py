@@ -157,8 +157,9 @@ def test_end_to_end_training_moves_coarse_net_and_both_assemble(folder, face_mod
     mean = assemble(folder / "run", folder / "run", folder / "blend", blend=folder / "coarse").coarse.get_weights()
     for one, two, between in zip(coarse.get_weights(), after.get_weights(), mean, strict=True):
         np.testing.assert_allclose(between, (one + two) / 2, atol=2e-3)
-    again = assemble(folder / "model", folder / "strong", folder / "again")
-    assert again.fine.config == strong.config and again.coarse.config == both.coarse.config
+    again = assemble(folder / "model", folder / "strong", folder / "again", mirrored=True)
+    assert again.fine.config == strong.config
+    assert again.coarse.config == dataclasses.replace(both.coarse.config, mirrored=True)
     for mine, other in ((again.coarse, both.coarse), (again.fine, strong)):
         for one, two in zip(mine.get_weights(), other.get_weights(), strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-6)  # a model keeps halves

@@ -71,6 +71,11 @@ def configure(parser: argparse.ArgumentParser):
         help="slope below which FineNet's detail fades (default: the run's own)",
     )
     together.add_argument(
+        "--mirrored",
+        action=argparse.BooleanOptionalAction,
+        help="whether CoarseNet's last pass sees the picture mirrored, too (default: as the run has it)",
+    )
+    together.add_argument(
         "--describe",
         action="append",
         default=[],
@@ -179,7 +184,9 @@ def _assemble(arguments) -> int:
         raise InputError(f"expected --detail-scale of more than 0 and less than 100, received {scale:g}")
     if not 0.0 <= noise < 10.0:
         raise InputError(f"expected --detail-noise of at least 0 and less than 10, received {noise:g}")
-    assemble(arguments.coarse, arguments.fine, arguments.output, described, arguments.blend, changes)
+    assemble(
+        arguments.coarse, arguments.fine, arguments.output, described, arguments.blend, changes, arguments.mirrored
+    )
     print(f"Model: {arguments.output} (use it with `tfface reconstruct --model {arguments.output}`)")
     return 0
 

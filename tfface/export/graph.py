@@ -27,6 +27,7 @@ class GraphFaceModel:
         self.mean = np.asarray(model.mean)
         self.triangles = np.asarray(model.triangles)
         self.landmarks = np.asarray(model.landmarks)
+        self.reflection = model.reflection
         self.basis = keras.Variable(model.geometry_basis, trainable=False, name="geometry_basis")
 
     def decode(self, identity, expression):

@@ -37,6 +37,8 @@ class CoarseNetConfig:
       point_vertices: the face model's vertices that those points are; () stands for `point_head.point_vertices`.
       joint: width of a small network that reads r off points and pooled features together, and adds to what either
         tells by itself; 0 is none.
+      mirrored: the last pass sees the picture as it is and mirrored, and answers the mean of both; not in training.
+        Errors of the two are partly independent, and a face is as likely as its mirror image.
     """
 
     size: int = 200
@@ -49,6 +51,7 @@ class CoarseNetConfig:
     points: int = 0
     point_vertices: tuple[int, ...] = ()
     joint: int = 0
+    mirrored: bool = False
 
     def __post_init__(self):
         if self.joint and not self.points:
@@ -184,14 +187,28 @@ class IterativeCoarseNet(keras.Model):
         answer = self.network(self.seen(image, r, feedback), training=training)
         return r + answer if self.config.residual else answer
 
+    def both_ways(self, image: tf.Tensor, r: tf.Tensor, feedback=None) -> tf.Tensor:
+        """As `one_pass`, the mean of what the picture and the mirrored picture are answered with."""
+        feedback = self.feedback(on_grid(r)) if feedback is None else feedback
+        # The mirrored r isn't rendered: what it looks like is known.
+        seen = [network_input(image, feedback), network_input(_flipped(image), _mirrored(feedback))]
+        answer, mirrored = tf.split(self.network(tf.concat(seen, axis=0), training=False), 2)
+        reflection = self.face_model.reflection
+        if self.config.residual:
+            answer, mirrored = r + answer, reflection(r) + mirrored
+        return (answer + reflection(mirrored)) / 2.0
+
     def all_passes(self, image: tf.Tensor, training: bool = False, passes: int | None = None) -> tf.Tensor:
         """The estimate after every pass, `[B, passes, 290]`."""
         batch = tf.shape(image)[0]
         r = tf.zeros([batch, representation.SIZE])
         feedback = tf.tile(self.first_feedback, [batch, 1, 1, 1])
         estimates = []
-        for _ in range(passes or self.config.passes):
-            r = self.one_pass(image, r, training, feedback)
+        for step in range(1, (passes or self.config.passes) + 1):
+            if self.config.mirrored and not training and step >= self.config.passes:
+                r = self.both_ways(image, r, feedback)
+            else:
+                r = self.one_pass(image, r, training, feedback)
             feedback = None
             estimates.append(r)
         return tf.stack(estimates, axis=1)
@@ -213,6 +230,18 @@ def on_grid(r: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     """
     steps = tf.constant([_GEOMETRY_STEPS] * representation.GEOMETRY_SIZE + [_POSE_STEPS] * representation.POSE_SIZE)
     return tf.round(r * steps) / steps, lambda upstream: upstream
+
+
+def _flipped(pictures: tf.Tensor) -> tf.Tensor:
+    """`[B, H, W, C]`, left for right."""
+    return tf.reverse(pictures, axis=[2])
+
+
+def _mirrored(feedback: tf.Tensor) -> tf.Tensor:
+    """Feedback `[B, H, W, 7]` of the mirrored face: PNCC's x counts from the other side, normals point there."""
+    sign = tf.constant([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0])
+    other_side = tf.constant([0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    return _flipped(feedback) * sign + _flipped(feedback[..., :1]) * other_side
 
 
 def network_input(image: tf.Tensor, feedback: tf.Tensor) -> tf.Tensor:
