@@ -6,17 +6,19 @@ import time
 import numpy as np
 
 from tfface.serving.errors import RequestError
-from tfface.serving.model import InputSpec
+from tfface.serving.model import ArraySpec
 
 
 class FakeModel:
-    """`serving_default` answers the box and the number of bytes; the byte string b"poison" fails the whole batch."""
+    """`serving_default` answers the box and the number of bytes, `serve` the crops' brightness; thirteen is refused."""
 
     version = "7"
     signatures = {
-        "serving_default": {"image_bytes": InputSpec((), object), "box": InputSpec((4,), np.float32)},
-        "serve_uint8": {"crops": InputSpec((2, 2, 3), np.uint8)},
+        "serving_default": {"image_bytes": ArraySpec((), object), "box": ArraySpec((4,), np.float32)},
+        "serve": {"crops": ArraySpec((2, 2, 3), np.float32)},
+        "serve_uint8": {"crops": ArraySpec((2, 2, 3), np.uint8)},
     }
+    outputs = {"serve": {"grey": ArraySpec((2, None), np.float32), "mean": ArraySpec((), np.float32)}}
 
     def __init__(self, delay: float = 0.0):
         self.delay = delay
@@ -31,6 +33,12 @@ class FakeModel:
         if signature == "serve_uint8":
             self.batches.append(len(inputs["crops"]))
             return {"mean": inputs["crops"].mean(axis=(1, 2, 3)).astype(np.float32)}
+        if signature == "serve":
+            crops = inputs["crops"]
+            self.batches.append(len(crops))
+            if (crops[:, 0, 0, 0] == 13).any():
+                raise RequestError(400, "the model can't use this input: thirteen")
+            return {"mean": crops.mean(axis=(1, 2, 3)), "grey": crops.mean(axis=3)}
         self.batches.append(len(inputs["box"]))
         if (inputs["box"][:, 0] == 13).any():
             raise RequestError(400, "the model can't use this input: thirteen")

@@ -60,10 +60,21 @@ def test_photos_go_in_and_faces_come_out(model):
 
 def test_crops_as_numbers(model):
     crop = np.uint8(255 * np.random.default_rng(0).random((SIZE, SIZE, 3)))
+    crops = crop[None].astype(np.float32) / 255
     with serving(model, timeout_s=200) as client:
         response = predict(client, {"crops": crop.tolist()}, signature_name="serve_uint8")
-    expected = model.run("serve", {"crops": crop[None].astype(np.float32) / 255})
+        about = client.get("/v2/models/tfface").json()
+        item = {"name": "crops", "shape": crops.shape, "datatype": "FP32", "data": crops.ravel().tolist()}
+        tensors = client.post("/v2/models/tfface/infer", json={"inputs": [item]}).json()["outputs"]
+    expected = model.run("serve", {"crops": crops})
     np.testing.assert_allclose(response.json()["predictions"][0]["r"], expected["r"][0], atol=1e-4)
+    assert [(tensor["name"], [-1, *tensor["shape"][1:]]) for tensor in tensors] == [
+        (output["name"], output["shape"]) for output in about["outputs"]
+    ]
+    for tensor in tensors:
+        value = np.reshape(tensor["data"], tensor["shape"])
+        np.testing.assert_allclose(value, expected[tensor["name"]], atol=2e-3, err_msg=tensor["name"])
+    assert len(tensors) == len(expected) == 8
 
 
 def test_the_command_serves_until_it_is_interrupted(folder):
@@ -108,11 +119,11 @@ def test_the_command_says_what_keeps_it_from_starting(tmp_path, capsys):
     assert "can't be loaded" in capsys.readouterr().err
     tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
     assert main(["serve", str(tmp_path / "empty"), "--port", "0"]) == 2
-    assert "one without signatures" in capsys.readouterr().err
+    assert "one without the signatures serve, serving_default" in capsys.readouterr().err
     scale = tf.function(lambda x: {"y": 2 * x}).get_concrete_function(tf.TensorSpec(None, tf.float32, name="x"))
-    tf.saved_model.save(tf.Module(), str(tmp_path / "any"), {"serving_default": scale})
+    tf.saved_model.save(tf.Module(), str(tmp_path / "any"), {"serving_default": scale, "serve": scale})
     assert main(["serve", str(tmp_path / "any"), "--port", "0"]) == 2
-    assert "one with inputs of any shape" in capsys.readouterr().err
+    assert "one with arrays of any shape" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

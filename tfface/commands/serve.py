@@ -1,4 +1,4 @@
-"""Offers an exported SavedModel over HTTP, in the shape of TF Serving's REST API (docs/serving.md)."""
+"""Offers an exported SavedModel over HTTP, as TF Serving and Triton offer theirs (docs/serving.md)."""
 
 import argparse
 import dataclasses

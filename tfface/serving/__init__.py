@@ -1,1 +1,1 @@
-"""An exported SavedModel over HTTP, in the shape of TF Serving's REST API (docs/serving.md)."""
+"""An exported SavedModel over HTTP, as TF Serving and Triton offer theirs (docs/serving.md)."""

@@ -1,4 +1,4 @@
-"""The ASGI application: TF Serving's URLs, limits, time-outs, and errors as `{"error": …}`."""
+"""The ASGI application: TF Serving's and KServe's URLs, limits, time-outs, and errors as `{"error": …}`."""
 
 import asyncio
 import contextlib
@@ -12,10 +12,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tfface.serving import instances, kserve
 from tfface.serving.batching import Batcher
+from tfface.serving.compression import decompress
 from tfface.serving.config import ServingConfig
 from tfface.serving.errors import RequestError
-from tfface.serving.instances import answer, parse
 
 LOGGER = logging.getLogger(__name__)
 _HANGUP = 499
@@ -35,15 +36,24 @@ def build_app(model, config: ServingConfig | None = None) -> Starlette:
     """The application.
 
     Args:
-      model: a `ServedModel`, or what has its `version`, `signatures` and `run`.
+      model: a `ServedModel`, or what has its `version`, `signatures`, `outputs` and `run`.
       config: limits and waiting times.
     """
     server = _Server(model, config or ServingConfig())
-    routes = []
-    name = "/v1/models/{name:tfface_name}"
-    for prefix in (name, name + "/versions/{version:tfface_name}"):
-        routes.append(Route(f"{prefix}:predict", server.predict, methods=["POST"]))
-        routes.append(Route(prefix, server.status, methods=["GET"]))
+    routes = [
+        Route("/v2", _server_metadata, methods=["GET"]),
+        Route("/v2/health/live", _ready, methods=["GET"]),
+        Route("/v2/health/ready", _ready, methods=["GET"]),
+    ]
+    name = "models/{name:tfface_name}"
+    for named in (name, name + "/versions/{version:tfface_name}"):
+        routes += [
+            Route(f"/v1/{named}:predict", server.predict, methods=["POST"]),
+            Route(f"/v1/{named}", server.status, methods=["GET"]),
+            Route(f"/v2/{named}/infer", server.infer, methods=["POST"]),
+            Route(f"/v2/{named}/ready", server.ready, methods=["GET"]),
+            Route(f"/v2/{named}", server.metadata, methods=["GET"]),
+        ]
     return Starlette(
         routes=routes,
         lifespan=server.lifespan,
@@ -79,6 +89,25 @@ class _Server:
     async def predict(self, request: Request) -> Response:
         """`POST /v1/models/NAME:predict`."""
         self._check_name(request)
+        return await self._answer(request, lambda body: instances.parse(body, self.model.signatures, self.config))
+
+    async def metadata(self, request: Request) -> Response:
+        """`GET /v2/models/NAME`."""
+        self._check_name(request)
+        return _json(kserve.model_metadata(self.model, self.config.name))
+
+    async def ready(self, request: Request) -> Response:
+        """`GET /v2/models/NAME/ready`."""
+        self._check_name(request)
+        return await _ready(request)
+
+    async def infer(self, request: Request) -> Response:
+        """`POST /v2/models/NAME/infer`."""
+        self._check_name(request)
+        return await self._answer(request, lambda body: kserve.parse(body, request.headers, self.model, self.config))
+
+    async def _answer(self, request: Request, parse) -> Response:
+        """Answers in time or says why not; `parse` makes `Work` of a body."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.config.timeout_s
         try:
@@ -87,12 +116,12 @@ class _Server:
             raise RequestError(408, f"expected the whole body within {self.config.timeout_s:g} s") from None
         except ClientDisconnect:
             return Response(status_code=_HANGUP)
-        work = asyncio.create_task(self._predict(body))
+        work = asyncio.create_task(self._work(body, request.headers.get("content-encoding", ""), parse))
         hangup = asyncio.create_task(_disconnected(request))
         try:
             await asyncio.wait({work, hangup}, timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED)
             if work.done():
-                return Response(work.result(), media_type="application/json")
+                return work.result()
             if hangup.done():
                 return Response(status_code=_HANGUP)
             raise RequestError(504, f"no answer within {self.config.timeout_s:g} s; the server is busy, try again")
@@ -102,9 +131,9 @@ class _Server:
             hangup.cancel()
             await asyncio.gather(work, hangup, return_exceptions=True)
 
-    async def _predict(self, body: bytes) -> bytes:
-        wanted = await asyncio.to_thread(parse, body, self.model.signatures, self.config)
-        futures = self.batcher.submit(wanted.signature, wanted.rows)
+    async def _work(self, body: bytes, coding: str, parse) -> Response:
+        work = await asyncio.to_thread(lambda: parse(decompress(body, coding, self._limit)))
+        futures = self.batcher.submit(work.signature, work.rows)
         try:
             rows = await asyncio.gather(*futures)
         except RequestError as error:
@@ -113,22 +142,30 @@ class _Server:
         finally:
             for future in futures:
                 future.cancel()
-        return await asyncio.to_thread(answer, rows)
+        return await asyncio.to_thread(work.answer, rows)
+
+    @property
+    def _limit(self) -> int:
+        """Bytes of a body, as it comes and decompressed."""
+        return int(self.config.max_body_mb * 1e6)
 
     async def _body(self, request: Request) -> bytes:
-        limit = int(self.config.max_body_mb * 1e6)
         parts, size = [], 0
         announced = request.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > limit:
+        if announced.isdigit() and int(announced) > self._limit:
             size = int(announced)
         else:
             async for part in request.stream():
                 parts.append(part)
                 size += len(part)
-                if size > limit:
+                if size > self._limit:
                     break
-        if size > limit:
-            raise RequestError(413, f"expected a body of at most {self.config.max_body_mb:g} MB; shrink the pictures")
+        if size > self._limit:
+            raise RequestError(
+                413,
+                f"expected a body of at most {self.config.max_body_mb:g} MB; shrink the pictures, send fewer at once, "
+                "or send crops in binary",
+            )
         return b"".join(parts)
 
     def _check_name(self, request: Request):
@@ -137,6 +174,16 @@ class _Server:
             raise RequestError(
                 404, f"expected model {self.config.name} (version {self.model.version}), received {name} ({version})"
             )
+
+
+async def _server_metadata(request: Request) -> Response:
+    """`GET /v2`."""
+    return _json(kserve.server_metadata())
+
+
+async def _ready(request: Request) -> Response:
+    """`GET /v2/health/…`: the server only answers once its model is loaded."""
+    return Response()
 
 
 async def _disconnected(request: Request):

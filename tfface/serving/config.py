@@ -28,3 +28,8 @@ class ServingConfig:
     max_instances: int = 16
     max_megapixels: float = 25.0
     detector: str = "mtcnn"
+
+    @property
+    def most_instances(self) -> int:
+        """Most faces in one request: more than the queue takes would be told to try again for ever."""
+        return min(self.max_instances, self.queue)

@@ -2,32 +2,25 @@
 
 import base64
 import binascii
-import dataclasses
 import io
 import warnings
 
 import numpy as np
 import orjson
+from starlette.responses import Response
 
 from tfface.detection import CROP_RULES, check_boxes, crop_square, detect
 from tfface.errors import InputError
+from tfface.serving.arrays import as_numbers, check_finite, check_shape
 from tfface.serving.config import ServingConfig
 from tfface.serving.errors import RequestError
-from tfface.serving.model import DEFAULT_SIGNATURE, InputSpec
+from tfface.serving.model import DEFAULT_SIGNATURE, ArraySpec
+from tfface.serving.work import Work
 
 IMAGE, BOX = "image_bytes", "box"
 
 
-@dataclasses.dataclass(frozen=True)
-class PredictRequest:
-    """What a predict request asks for."""
-
-    signature: str
-    rows: list[dict[str, np.ndarray]]
-    """One dict of inputs, without the batch, for each instance."""
-
-
-def parse(body: bytes, signatures: dict[str, dict[str, InputSpec]], config: ServingConfig) -> PredictRequest:
+def parse(body: bytes, signatures: dict[str, dict[str, ArraySpec]], config: ServingConfig) -> Work:
     """Reads and checks a body.
 
     Args:
@@ -53,11 +46,9 @@ def parse(body: bytes, signatures: dict[str, dict[str, InputSpec]], config: Serv
     if not isinstance(signature, str) or signature not in signatures:
         raise RequestError(404, f"expected a signature_name among {', '.join(sorted(signatures))}")
     instances = document["instances"]
-    # More than the queue takes would be told to try again for ever.
-    most = min(config.max_instances, config.queue)
-    if not 1 <= len(instances) <= most:
+    if not 1 <= len(instances) <= config.most_instances:
         hint = "; send several requests" if instances else ""
-        raise RequestError(400, f"expected 1 to {most} instances, received {len(instances)}{hint}")
+        raise RequestError(400, f"expected 1 to {config.most_instances} instances, received {len(instances)}{hint}")
     inputs = signatures[signature]
     rows = []
     for index, instance in enumerate(instances):
@@ -65,10 +56,10 @@ def parse(body: bytes, signatures: dict[str, dict[str, InputSpec]], config: Serv
             rows.append(_row(instance, inputs, config))
         except RequestError as error:
             raise RequestError(error.status, f"instance {index}: {error.message}") from error
-    return PredictRequest(signature, rows)
+    return Work(signature, rows, answer)
 
 
-def _row(instance, inputs: dict[str, InputSpec], config: ServingConfig) -> dict[str, np.ndarray]:
+def _row(instance, inputs: dict[str, ArraySpec], config: ServingConfig) -> dict[str, np.ndarray]:
     if len(inputs) == 1 and not (isinstance(instance, dict) and instance.keys() == inputs.keys()):
         # TF Serving's short form for signatures with one input.
         instance = {name: instance for name in inputs}
@@ -83,7 +74,7 @@ def _row(instance, inputs: dict[str, InputSpec], config: ServingConfig) -> dict[
     return row
 
 
-def _value(name: str, value, spec: InputSpec) -> np.ndarray:
+def _value(name: str, value, spec: ArraySpec) -> np.ndarray:
     if spec.dtype is object:
         if not isinstance(value, dict) or value.keys() != {"b64"} or not isinstance(value["b64"], str):
             raise RequestError(400, f'expected {name} as {{"b64": "…"}}')
@@ -91,26 +82,9 @@ def _value(name: str, value, spec: InputSpec) -> np.ndarray:
             return np.array(base64.b64decode(value["b64"], validate=True), object)
         except (binascii.Error, ValueError) as error:
             raise RequestError(400, f"expected base64 in {name}, received something else: {error}") from error
-    wanted = [size or "any" for size in spec.shape]
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "iuf":
-            raise ValueError("not all numbers")
-        if array.size and array.dtype.kind == "f" and np.dtype(spec.dtype).kind in "iu":
-            # Crops in 0…1 would all become black; TF Serving refuses them, too.
-            raise ValueError("fractions where whole numbers are wanted")
-        if np.dtype(spec.dtype).kind == "u" and (array.min(initial=0) < 0 or array.max(initial=0) > 255):
-            raise ValueError("numbers outside 0…255")
-        with np.errstate(over="ignore"):  # becomes inf, which is refused below
-            array = array.astype(spec.dtype)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise RequestError(400, f"expected {name} as numbers of shape {wanted}, received: {error}") from error
-    if array.ndim != len(spec.shape) or any(
-        size == 0 or expected not in (None, size) for size, expected in zip(array.shape, spec.shape, strict=True)
-    ):
-        raise RequestError(400, f"expected {name} of shape {wanted}, received {list(array.shape)}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise RequestError(400, f"expected finite numbers in {name}")
+    array = as_numbers(name, value, spec)
+    check_shape(name, array.shape, spec)
+    check_finite(name, array)
     return array
 
 
@@ -182,7 +156,8 @@ def box_of_square(square) -> np.ndarray:
     return np.array([cx - width / 2, y1 - width, cx + width / 2, y1], np.float32)
 
 
-def answer(rows: list[dict[str, np.ndarray]]) -> bytes:
+def answer(rows: list[dict[str, np.ndarray]]) -> Response:
     """`{"predictions": […]}` of rows of outputs; a signature with one output gives bare values, as TF Serving does."""
     values = [next(iter(row.values())) if len(row) == 1 else row for row in rows]
-    return orjson.dumps({"predictions": values}, option=orjson.OPT_SERIALIZE_NUMPY)
+    content = orjson.dumps({"predictions": values}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, media_type="application/json")

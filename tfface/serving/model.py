@@ -10,16 +10,23 @@ from tfface.errors import InputError
 from tfface.serving.errors import RequestError
 
 DEFAULT_SIGNATURE = "serving_default"
+CROPS_SIGNATURE, CROPS = "serve", "crops"
+"""The signature with the ONNX file's inputs and outputs, and its only input."""
 
 
 @dataclasses.dataclass(frozen=True)
-class InputSpec:
-    """One input of a signature."""
+class ArraySpec:
+    """One input or output of a signature."""
 
     shape: tuple[int | None, ...]
     """Of one instance, without the batch; None where any length does."""
     dtype: type
     """numpy's; `object` for byte strings."""
+
+    @property
+    def wanted(self) -> list:
+        """The shape for people."""
+        return [size or "any" for size in self.shape]
 
 
 class ServedModel:
@@ -30,7 +37,8 @@ class ServedModel:
 
     Attributes:
       version: the folder's number, or "1".
-      signatures: the inputs `{name: InputSpec}` of each signature.
+      signatures: the inputs `{name: ArraySpec}` of each signature.
+      outputs: the same of its outputs, sorted by name as in the ONNX file.
 
     Raises:
       InputError: there is no SavedModel, or one without signatures.
@@ -44,14 +52,19 @@ class ServedModel:
             self._loaded = tf.saved_model.load(str(folder))
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise InputError(f"{folder}: expected a SavedModel, received one that can't be loaded: {error}") from error
-        if DEFAULT_SIGNATURE not in self._loaded.signatures:
-            raise InputError(f"{folder}: expected a SavedModel from `tfface export`, received one without signatures")
+        if missing := {DEFAULT_SIGNATURE, CROPS_SIGNATURE} - self._loaded.signatures.keys():
+            raise InputError(
+                f"{folder}: expected a SavedModel from `tfface export`, received one without the signatures "
+                f"{', '.join(sorted(missing))}"
+            )
         self.version = folder.name if folder.name.isdigit() else "1"
+        signatures = self._loaded.signatures.items()
         try:
-            self.signatures = {name: _inputs(function) for name, function in self._loaded.signatures.items()}
+            self.signatures = {name: _specs(function.structured_input_signature[1]) for name, function in signatures}
+            self.outputs = {name: _specs(function.structured_outputs) for name, function in signatures}
         except ValueError as error:
             raise InputError(
-                f"{folder}: expected a SavedModel from `tfface export`, received one with inputs of any shape"
+                f"{folder}: expected a SavedModel from `tfface export`, received one with arrays of any shape"
             ) from error
 
     def warm_up(self):
@@ -100,9 +113,8 @@ def _reason(message: str) -> str:
     return next((line.split(" [[")[0] for line in lines if line and not line.startswith(where)), "it doesn't say why")
 
 
-def _inputs(function) -> dict[str, InputSpec]:
-    specs = function.structured_input_signature[1]
+def _specs(specs) -> dict[str, ArraySpec]:
     return {
-        name: InputSpec(tuple(spec.shape)[1:], object if spec.dtype.name == "string" else spec.dtype.as_numpy_dtype)
-        for name, spec in specs.items()
+        name: ArraySpec(tuple(spec.shape)[1:], object if spec.dtype.name == "string" else spec.dtype.as_numpy_dtype)
+        for name, spec in sorted(specs.items())
     }
