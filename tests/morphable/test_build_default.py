@@ -29,6 +29,7 @@ def test_identity_is_a_whitened_pca():
     assert basis.shape == (40, 3, 200)
     # The three true directions, and nothing else, explain the heads, with unit variance along each.
     flat = basis.reshape(120, 200)[:, :3]
+    np.testing.assert_allclose(basis.reshape(120, 200)[:, 3:], 0, atol=1e-6)
     coefficients = (heads - mean).reshape(300, -1) @ np.linalg.pinv(flat).T
     np.testing.assert_allclose(coefficients @ flat.T, (heads - mean).reshape(300, -1), atol=1e-6)
     np.testing.assert_allclose(np.cov(coefficients.T, bias=True), np.eye(3), atol=1e-6)

@@ -88,11 +88,10 @@ def learn_identity(heads: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, 
     mean = heads.mean(axis=0)
     per_number = np.repeat(weights, 3).astype(np.float32)
     offsets = (heads - mean).reshape(len(heads), -1) * per_number
-    values, vectors = np.linalg.eigh((offsets @ offsets.T).astype(np.float64))
-    values, vectors = values[::-1][:IDENTITY_SIZE], vectors[:, ::-1][:, :IDENTITY_SIZE]
-    directions = (vectors / np.sqrt(values)).T @ offsets
-    deviations = np.sqrt(values / len(heads))
-    basis = (directions * deviations[:, None] / per_number).T
+    _, vectors = np.linalg.eigh((offsets @ offsets.T).astype(np.float64))
+    # Each a unit direction times its standard deviation: the eigenvalues cancel, so those that are 0 do no harm.
+    directions = vectors[:, ::-1][:, :IDENTITY_SIZE].T @ offsets / np.sqrt(len(heads))
+    basis = (directions / per_number).T
     return mean, basis.reshape(*mean.shape, IDENTITY_SIZE)
 
 
