@@ -188,7 +188,7 @@ class IterativeCoarseNet(keras.Model):
         return r + answer if self.config.residual else answer
 
     def both_ways(self, image: tf.Tensor, r: tf.Tensor, feedback=None) -> tf.Tensor:
-        """As `one_pass`, the mean of what the picture and the mirrored picture are answered with."""
+        """As `one_pass`, but the mean of the answers to the picture and to the mirrored picture; not for training."""
         feedback = self.feedback(on_grid(r)) if feedback is None else feedback
         # The mirrored r isn't rendered: what it looks like is known.
         seen = [network_input(image, feedback), network_input(_flipped(image), _mirrored(feedback))]
@@ -199,7 +199,7 @@ class IterativeCoarseNet(keras.Model):
         return (answer + reflection(mirrored)) / 2.0
 
     def all_passes(self, image: tf.Tensor, training: bool = False, passes: int | None = None) -> tf.Tensor:
-        """The estimate after every pass, `[B, passes, 290]`."""
+        """The estimate after every pass, `[B, passes, 290]`; a `mirrored` network's last is of both ways."""
         batch = tf.shape(image)[0]
         r = tf.zeros([batch, representation.SIZE])
         feedback = tf.tile(self.first_feedback, [batch, 1, 1, 1])
