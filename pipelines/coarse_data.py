@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfface.morphable import representation
-from tfface.morphable.mirror import Mirror
 from tfface.pipelines import fitted_photos
 from tfface.pipelines.occluders import Occluders
 from tfface.pipelines.reposed_photos import PhotoReposer
@@ -88,7 +87,7 @@ def photo_batches(model, config: CoarseDataConfig, batch: int, start: int) -> tf
         image, r = rotate_crop(sample["image"], sample["r"], angle)
         return {"image": photograph(occluders(image, r, cover), SyntheticConfig(), camera), "r": r}
 
-    source = fitted_photos.dataset(data, Mirror.of(model), start)
+    source = fitted_photos.dataset(data, model.reflection, start)
     return source.enumerate().map(vary, num_parallel_calls=2, deterministic=True)
 
 
@@ -105,7 +104,7 @@ def reposed_batches(model, config: CoarseDataConfig, batch: int, start: int) -> 
         image, r = repose(sample["image"], sample["r"], sample["valid"], turn)
         return {"image": photograph(occluders(image, r, cover), SyntheticConfig(), camera), "r": r}
 
-    source = fitted_photos.dataset(data, Mirror.of(model), start)
+    source = fitted_photos.dataset(data, model.reflection, start)
     return source.enumerate().map(vary, num_parallel_calls=2, deterministic=True)
 
 

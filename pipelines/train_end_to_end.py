@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from tfface.losses import shading
-from tfface.morphable.mirror import Mirror
 from tfface.networks import fine_net
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
 from tfface.pipelines import fitted_photos
@@ -169,7 +168,7 @@ def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, origin
         face_model = MorphableModel.default()
     if config.coarse and coarse_net is None:
         coarse_net = load_coarse_run(config.coarse, face_model)
-    mirror = Mirror.of(face_model)
+    mirror = face_model.reflection
     output = write_config(config)
     model = build(config, face_model, coarse_net, original)
     done = finished_epochs(output / "backup")

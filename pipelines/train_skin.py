@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfface.morphable import representation
-from tfface.morphable.mirror import Mirror
 from tfface.networks import fine_net
 from tfface.networks.cell_net import to_cells
 from tfface.networks.fine_net import SKIN_CELLS
@@ -86,7 +85,7 @@ def skin_dataset(model, config: TrainSkinConfig, start: int = 0) -> tf.data.Data
         FileNotFoundError, ValueError: see `skin_labels.read_labels` and `detail_bank.detail_dataset`.
     """
     table = {name: tf.constant(value) for name, value in read_labels(config.labels).items()}
-    mirror, occluders, surface = Mirror.of(model), Occluders(model, SIZE), CoarseSurface(model)
+    mirror, occluders, surface = model.reflection, Occluders(model, SIZE), CoarseSurface(model)
     regions = np.stack([model.region_mask("eyes", "lips", "mouth"), model.region_mask("brows")], axis=-1)
     regions = tf.constant(regions[None], tf.float32)
     base = tf.constant(config.seed + 50, tf.int64)

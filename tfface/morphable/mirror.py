@@ -68,7 +68,7 @@ def _project(basis, reflect):
     """(M [K, K] for row vectors, share of the reflected basis' energy lost, pseudo-inverse [K, 3V])."""
     flat = basis.reshape(-1, basis.shape[-1])
     reflected = reflect(basis).reshape(flat.shape)
-    # Of QR's small factor: the pseudo-inverse of the tall matrix takes ten times as long.
+    # Of QR's small factor: that of the tall matrix takes three times as long.
     tall, small = np.linalg.qr(flat)
     inverse = np.linalg.pinv(small, rcond=1e-6) @ tall.T
     matrix = inverse @ reflected
