@@ -45,7 +45,8 @@ def assemble(
     coarse = load_coarse_run(coarse_run, face_model)
     if blend is not None:
         other = load_coarse_run(blend, face_model)
-        if other.config != coarse.config:
+        # What has no weights is taken from the first.
+        if dataclasses.replace(other.config, mirrored=coarse.config.mirrored) != coarse.config:
             raise ValueError(f"expected CoarseNets of one architecture in {coarse_run} and {blend}, received two")
         pairs = zip(coarse.get_weights(), other.get_weights(), strict=True)
         coarse.set_weights([(one + two) / 2 for one, two in pairs])

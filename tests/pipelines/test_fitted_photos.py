@@ -158,6 +158,8 @@ def test_end_to_end_training_moves_coarse_net_and_both_assemble(folder, face_mod
     for one, two, between in zip(coarse.get_weights(), after.get_weights(), mean, strict=True):
         np.testing.assert_allclose(between, (one + two) / 2, atol=2e-3)
     again = assemble(folder / "model", folder / "strong", folder / "again", mirrored=True)
+    blended = assemble(folder / "again", folder / "again", folder / "blend", blend=folder / "run").coarse
+    assert blended.config.mirrored  # which has no weights
     assert again.fine.config == strong.config
     assert again.coarse.config == dataclasses.replace(both.coarse.config, mirrored=True)
     for mine, other in ((again.coarse, both.coarse), (again.fine, strong)):
