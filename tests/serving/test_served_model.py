@@ -86,7 +86,9 @@ def test_the_command_serves_until_it_is_interrupted(folder):
     watchdog.start()
     try:
         line = process.stdout.readline()
-        assert line.startswith("Serving http://127.0.0.1:") and "/v1/models/tfface" in line
+        assert (
+            line.startswith("Serving http://127.0.0.1:") and "/v1/models/tfface" in line and "/v2/models/tfface" in line
+        )
         status = httpx.get(line.split()[1], timeout=120, trust_env=False)
         assert status.json()["model_version_status"][0]["state"] == "AVAILABLE"
         process.send_signal(signal.SIGINT)

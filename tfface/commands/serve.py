@@ -77,7 +77,12 @@ def run(arguments: argparse.Namespace) -> int:
         app = build_app(model, config)
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        print(f"Serving http://{shown}:{port}/v1/models/{config.name} (stop with Ctrl-C)", flush=True)
+        address = f"http://{shown}:{port}"
+        print(
+            f"Serving {address}/v1/models/{config.name} (TensorFlow Serving's REST) and "
+            f"{address}/v2/models/{config.name} (KServe V2); stop with Ctrl-C",
+            flush=True,
+        )
         settings = uvicorn.Config(
             app,
             http=impatient(config.timeout_s),
