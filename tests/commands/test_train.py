@@ -1,6 +1,7 @@
 """The recipes' fields from the command line, and how a model is put together."""
 
 import dataclasses
+import os
 
 import pytest
 
@@ -77,3 +78,13 @@ def test_a_models_description_comes_from_the_command(monkeypatch, capsys):
     assert "expected --detail-scale of more than 0" in capsys.readouterr().err
     assert main([*command, "--detail-noise", "-1"]) != 0
     assert "expected --detail-noise of at least 0" in capsys.readouterr().err and len(made) == 3
+
+
+@pytest.mark.parametrize("already", [None, "0"])
+def test_training_turns_fast_convolutions_on_unless_told_otherwise(already, monkeypatch, capsys):
+    # Set first, so that it is put back afterwards.
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", already or "")
+    if already is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    assert main(["train", "skin", "--show"]) == 0
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == (already or "1")
