@@ -1,4 +1,4 @@
-"""Training of one part of a FineNet while its other weights stay: what `train_shape` and `train_skin` share."""
+"""Training of one part of a FineNet while its other weights stay, for `train_shape`, `train_context`, `train_skin`."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tfface.networks.weights import key, load_weights, save_weights
 from tfface.pipelines.assemble import save_fine_run
 from tfface.pipelines.runs import averaged, finished_epochs, verbosity, write_config
 
-PARTS = ("shape_net", "skin_net")
+PARTS = ("shape_net", "context_net", "skin_net")
 """Of a FineNet, trained by themselves."""
 
 

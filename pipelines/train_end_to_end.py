@@ -110,7 +110,7 @@ def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -
     network.build()
     if config.initial:
         load_fine(network, config.initial)
-    # Learnt where the truth is known, in `train_shape` and `train_skin`.
+    # Learnt by themselves, in `train_shape`, `train_context` and `train_skin`.
     for part in (getattr(network, name) for name in PARTS):
         if part is not None:
             part.trainable = False

@@ -38,6 +38,13 @@ def test_a_grid_finer_than_the_picture_repeats_its_pixels():
     np.testing.assert_allclose(cell_net.to_cells(values, 128), values.repeat(4, 1).repeat(4, 2), atol=1e-5)
 
 
+def test_a_picture_as_wide_as_the_grid_is_its_cells():
+    values = np.random.default_rng(6).random((1, 64, 64, 2)).astype(np.float32)
+    assert cell_net.to_cells(values, 64) is values
+    oblong = np.concatenate([values, values[:, :32]], axis=1)
+    assert cell_net.to_cells(oblong, 64).shape == (1, 64, 64, 2)
+
+
 def test_cells_are_as_wide_as_they_say():
     assert float(cell_net.cell_px(np.zeros((1, 60, 200, 1), np.float32), 64)) == pytest.approx(200 / 64)
 

@@ -1,6 +1,6 @@
 """Trains CoarseNet (`train coarse`), then FineNet, alone or with it (`train end-to-end`), what tells where detail
-belongs (`train skin`) and, if wanted, what corrects the coarse shape before (`train shape`). `train assemble` joins
-them.
+belongs (`train skin`), what judges it by the whole face (`train context`) and, if wanted, what corrects the coarse
+shape before (`train shape`). `train assemble` joins them.
 
 The same command goes on where an interrupted run stopped. docs/training.md tells which data to bring.
 """
@@ -11,7 +11,7 @@ import os
 
 from tfface.errors import InputError
 
-_PARTS = ("shape", "skin")
+_PARTS = ("shape", "context", "skin")
 HELP = "train the networks, or go on with a run"
 
 
@@ -21,6 +21,10 @@ def configure(parser: argparse.ArgumentParser):
     for name, text in (
         ("coarse", "CoarseNet, on synthetic faces and, if there are some, fitted photographs (§3)"),
         ("shape", "the part of FineNet that corrects the coarse shape, on synthetic faces; not in the paper"),
+        (
+            "context",
+            "the part of FineNet that judges detail by the whole face, on heads of known relief; not in the paper",
+        ),
         (
             "skin",
             "the part of FineNet that tells skin from hair or glasses, on photographs; not in the paper",
@@ -40,8 +44,12 @@ def configure(parser: argparse.ArgumentParser):
             help="change a field of the recipe, e.g. --set steps=1000; --show lists the fields",
         )
         stage.add_argument("--output", metavar="DIR", help="folder of the run: checkpoints, logs, weights")
-        if name in ("skin", "end-to-end"):
+        if name in ("context", "skin", "end-to-end"):
             stage.add_argument("--heads", metavar="DIR", help="heads of `python -m tfface.pipelines.detail_bank`")
+        if name == "context":
+            stage.add_argument(
+                "--coarse", metavar="DIR", help="folder of a run of `train coarse`, or a model, to correct"
+            )
         if name == "skin":
             stage.add_argument("--labels", metavar="FILE", help="of `python -m tfface.pipelines.skin_labels`")
         if name in _PARTS:
@@ -94,7 +102,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     import_tensorflow()
     try:
-        stages = {"coarse": _coarse, "shape": _shape, "skin": _skin, "end-to-end": _end_to_end, "assemble": _assemble}
+        stages = {
+            "coarse": _coarse,
+            "shape": _shape,
+            "context": _context,
+            "skin": _skin,
+            "end-to-end": _end_to_end,
+            "assemble": _assemble,
+        }
         return stages[arguments.stage](arguments)
     except (FileNotFoundError, ValueError) as error:
         raise InputError(str(error)) from error
@@ -122,6 +137,20 @@ def _shape(arguments) -> int:
     if arguments.show:
         return _show(config)
     train_shape(MorphableModel.default(), config)
+    return _trained(config)
+
+
+def _context(arguments) -> int:
+    from tfface.morphable.model import MorphableModel
+    from tfface.pipelines.train_context import PRESETS, train_context
+
+    config = _with_heads(PRESETS[arguments.preset], arguments)
+    if arguments.coarse:
+        config = dataclasses.replace(config, coarse=arguments.coarse)
+    config = _asked(config, arguments)
+    if arguments.show:
+        return _show(config)
+    train_context(MorphableModel.default(), config)
     return _trained(config)
 
 

@@ -8,8 +8,10 @@ import keras
 import tensorflow as tf
 
 
-def build_cell_net(name: str, widths: tuple[int, ...], channels: int, cells: int, bias: float = 0.0) -> keras.Model:
-    """The network `[B, cells, cells, channels]` → `[B, cells, cells, 1]`, which starts as a constant.
+def build_cell_net(
+    name: str, widths: tuple[int, ...], channels: int, cells: int, bias: float = 0.0, answers: int = 1
+) -> keras.Model:
+    """The network `[B, cells, cells, channels]` → `[B, cells, cells, answers]`, which starts as a constant.
 
     Args:
         name: of the network; its layers' names start with it.
@@ -17,6 +19,7 @@ def build_cell_net(name: str, widths: tuple[int, ...], channels: int, cells: int
         channels: of the input.
         cells: the grid's width.
         bias: the constant.
+        answers: channels of the output.
     """
     if not 1 <= len(widths) <= 6 or min(widths) < 1:
         raise ValueError(f"expected 1 to 6 positive widths, received {widths}")
@@ -38,7 +41,7 @@ def build_cell_net(name: str, widths: tuple[int, ...], channels: int, cells: int
         x = keras.layers.Concatenate(name=f"{name}_join{level}")([x, levels[level - 1]])
         x = conv(x, widths[level - 1], f"{level}_3")
     answer = keras.layers.Conv2D(
-        1,
+        answers,
         3,
         padding="same",
         kernel_initializer="zeros",
@@ -57,6 +60,8 @@ def cell_px(values: tf.Tensor, cells: int) -> tf.Tensor:
 def to_cells(values: tf.Tensor, cells: int) -> tf.Tensor:
     """`[B, H, W, C]` averaged over the cells of a square of the longer side, `[B, cells, cells, C]`; zero beyond."""
     height, width = sides(values)
+    if isinstance(height, int) and height == width == cells:
+        return values
     side = _maximum(height, width)
     return _along_axes(values, _box_weights(height, side, cells), _box_weights(width, side, cells))
 

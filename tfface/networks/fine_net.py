@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfface.geometry.depth import as_channels, normal_maps, slope_maps
 from tfface.losses.least_squares import least_squares_of_rows
 from tfface.losses.local import local_means
-from tfface.networks import shape_net
+from tfface.networks import context_net, shape_net
 from tfface.networks.cell_net import build_cell_net, cell_px, from_cells, to_cells
 
 # Mean colour of VGG-Face's training images (RGB, 0…255; `meta.normalization.averageImage` of vgg_face.mat).
@@ -33,7 +33,7 @@ some doubt, hair from skin with little."""
 
 _BLOCKS = ((1, 2, 64), (2, 2, 128), (3, 3, 256))
 _PAD_TO = 4
-_WIDTHS = ("regressor", "shape", "skin")
+_WIDTHS = ("regressor", "shape", "context", "skin")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +58,8 @@ class FineNetConfig:
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
         shape: channels of each level of `networks.shape_net`, which corrects the coarse surface over centimetres before
             detail is added; () is the paper, which has no such network, and what ships.
+        context: channels of each level of `networks.context_net`, which sees the detail in the whole face, weighs it
+            and adds to it; () is the paper, which has no such network.
         skin: channels of each level of a whole-face network that tells bare skin from hair, beard, glasses and whatever
             else is before the face; detail is multiplied by its answer. () is the paper, which has no such network.
         detail_scale: px per unit of the last convolution.
@@ -73,6 +75,7 @@ class FineNetConfig:
     light: float = 0.0
     smooth_upsampling: bool = False
     shape: tuple[int, ...] = ()
+    context: tuple[int, ...] = ()
     skin: tuple[int, ...] = ()
     detail_scale: float = 1.0
     detail_noise: float = 0.0
@@ -102,6 +105,7 @@ def release() -> FineNetConfig:
         standardise=True,
         light=6.0,
         smooth_upsampling=True,
+        context=(32, 48, 64, 96),
         skin=(8, 16, 24, 32, 48),
     )
 
@@ -179,8 +183,12 @@ class FineNet(keras.Model):
             1, 1, kernel_initializer="zeros", use_bias=False, name="detail", dtype="float32"
         )
         seen = 2 + self._trunk_channels
-        shape, skin = self.config.shape, self.config.skin
+        shape, context, skin = self.config.shape, self.config.context, self.config.skin
         self.shape_net = build_cell_net("shape", shape, seen, shape_net.CELLS) if shape else None
+        self.context_net = None
+        if context:
+            channels = 4 * (seen + context_net.CHANNELS)
+            self.context_net = build_cell_net("context", context, channels, context_net.WIDTH, answers=4 * 2)
         # It starts by taking all for skin, nearly.
         self.skin_net = build_cell_net("skin", skin, seen, SKIN_CELLS, bias=3.0) if skin else None
 
@@ -376,6 +384,21 @@ class FineNet(keras.Model):
         """What `skin` tells on its own grid, [B, 128, 128, 1] from [B, 128, 128, 1] each; above 0 for skin."""
         return self.skin_net(self.prepare(image, depth, mask), training=training)
 
+    def in_context(self, prepared, detail, mask, training=None):
+        """The detail in px as `context` has it, [B, H, W, 1], from `prepare` and `detail` of whole faces."""
+        return self.as_judged(*self.judge(prepared, detail, mask, training=training), detail, mask)
+
+    def judge(self, prepared, detail, mask, training=None):
+        """What `context` says of a detail, see `context_net.judged`; arguments as of `in_context`."""
+        cells = context_net.seen(prepared, detail, mask)
+        answer = context_net.unfold(self.context_net(context_net.fold(cells), training=training))
+        return context_net.judged(answer, cells[..., -1:])
+
+    @staticmethod
+    def as_judged(weight, relief, detail, mask):
+        """A detail in px [B, H, W, 1] by the two answers of `judge`."""
+        return (from_cells(weight, mask) * detail + from_cells(relief, mask) * cell_px(mask, context_net.CELLS)) * mask
+
     def added(self, image, depth, mask, detailed=None, training=None):
         """What is added to the coarse depth, ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
         corrected = self.corrected(image, depth, mask, detailed, training=training)
@@ -386,7 +409,10 @@ class FineNet(keras.Model):
 
     def skin_detail(self, image, depth, mask, training=None):
         """The detail in px of whole faces where there is skin, on a depth that needs no `shape`; [B, H, W, 1]."""
-        detail = self.detail(self.prepare(image, depth, mask), mask, training=training)
+        prepared = self.prepare(image, depth, mask)
+        detail = self.detail(prepared, mask, training=training)
+        if self.context_net is not None:
+            detail = self.in_context(prepared, detail, mask, training=training)
         if self.skin_net is not None:
             detail = detail * self.skin(image, depth, mask, training=training)
         return detail * wiener_gain(detail, mask, self.config.detail_noise) if self.config.detail_noise else detail
