@@ -58,7 +58,9 @@ class TrainContextConfig:
     """
 
     output: str = "runs/context"
-    network: fine_net.FineNetConfig = dataclasses.field(default_factory=fine_net.release)
+    network: fine_net.FineNetConfig = dataclasses.field(
+        default_factory=lambda: dataclasses.replace(fine_net.release(), context=(32, 48, 64, 96))
+    )
     initial: str | None = None
     heads: DetailBankConfig = DetailBankConfig(flat=0.15, painted=0.5, shaded=0.2)
     batches: tuple[int, ...] = (5, 1)

@@ -59,7 +59,7 @@ class FineNetConfig:
         shape: channels of each level of `networks.shape_net`, which corrects the coarse surface over centimetres before
             detail is added; () is the paper, which has no such network, and what ships.
         context: channels of each level of `networks.context_net`, which sees the detail in the whole face, weighs it
-            and adds to it; () is the paper, which has no such network.
+            and adds to it; () is the paper, which has no such network, and what ships.
         skin: channels of each level of a whole-face network that tells bare skin from hair, beard, glasses and whatever
             else is before the face; detail is multiplied by its answer. () is the paper, which has no such network.
         detail_scale: px per unit of the last convolution.
@@ -105,7 +105,6 @@ def release() -> FineNetConfig:
         standardise=True,
         light=6.0,
         smooth_upsampling=True,
-        context=(32, 48, 64, 96),
         skin=(8, 16, 24, 32, 48),
     )
 
