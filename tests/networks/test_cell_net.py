@@ -59,3 +59,9 @@ def test_the_network_starts_as_its_constant():
 def test_widths_without_a_level_are_refused():
     with pytest.raises(ValueError, match="expected 1 to 6 positive widths, received \\(4, 0\\)"):
         cell_net.build_cell_net("some", (4, 0), 3, 16)
+
+
+def test_more_levels_than_a_grid_has_are_refused():
+    with pytest.raises(ValueError, match="halves a grid of 12 cells evenly for `some`, received \\(4, 4, 4, 4\\)"):
+        cell_net.build_cell_net("some", (4, 4, 4, 4), 3, 12)
+    assert cell_net.build_cell_net("some", (4, 4, 4), 3, 12).output_shape == (None, 12, 12, 1)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfface.networks.fine_net import FineNet, FineNetConfig
-from tfface.networks.weights import load_weights, save_weights
+from tfface.networks.fine_net import FineNetConfig
 from tfface.pipelines import train_shape as room
 from tfface.pipelines.sampling import sample_r
 from tfface.pipelines.train_shape import MisfitConfig, TrainShapeConfig, misfit, train_shape
@@ -104,25 +103,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(room, "shape_dataset", lambda model, config, start=0: noise(model, config, 2, start))
 
 
-def test_resumes_exactly_and_touches_nothing_else(quick, interrupted, tmp_path):
-    model = None
-    start = FineNet(dataclasses.replace(SMALL, shape=()))
-    start.build()
-    save_weights(start, tmp_path / "start.npz")
-    settings = {"initial": str(tmp_path / "start.npz")}
-    whole = train_shape(model, _config(tmp_path / "whole", **settings))
-    # The learning rate depends on the number of steps: the interrupted run must have been planned as long.
-    halves = _config(tmp_path / "halves", **settings)
-    with interrupted():
-        train_shape(model, halves)
-    resumed = train_shape(model, halves)
-    for one, other in zip(whole.variables, resumed.variables, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6, err_msg=one.path)
-    kept = FineNet(SMALL)
-    kept.build()
-    load_weights(kept, tmp_path / "halves" / "fine.npz")
-    for one, other in zip(start.convolutions, kept.convolutions, strict=True):
-        np.testing.assert_allclose(one.kernel, other.kernel, rtol=2e-3, atol=1e-5)  # float16 on disk
+def test_resumes_exactly_and_touches_nothing_else(quick, resumed_part):
+    kept, resumed = resumed_part(train_shape, _config, dataclasses.replace(SMALL, shape=()))
     # What is saved is the average, and what training goes on with isn't.
     assert any(
         np.abs(a.numpy() - b.numpy()).max() > 1e-7

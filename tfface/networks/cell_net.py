@@ -23,6 +23,10 @@ def build_cell_net(
     """
     if not 1 <= len(widths) <= 6 or min(widths) < 1:
         raise ValueError(f"expected 1 to 6 positive widths, received {widths}")
+    if cells % 2 ** (len(widths) - 1):
+        raise ValueError(
+            f"expected widths whose number halves a grid of {cells} cells evenly for `{name}`, received {widths}"
+        )
 
     def conv(x, filters, part):
         return keras.layers.Conv2D(

@@ -11,10 +11,10 @@ from tfface.losses.local import local_means
 from tfface.networks.cell_net import to_cells
 
 CELLS = 200
-"""The grid's width: a pixel of 200 px crops, 1.3 mm of the face, so that a wrinkle is some cells wide."""
+"""The grid's width: a pixel of 200 px crops, 1.2 mm of the face, so that a wrinkle is some cells wide."""
 
 _MARGIN = 4
-"""Cells around the grid, which make its width a multiple of 16."""
+"""Cells around the grid, which make its width a multiple of 16: four levels fit."""
 
 WIDTH = (CELLS + 2 * _MARGIN) // 2
 """Of the network's own grid: 2×2 cells are one of its, with four times the channels. Convolutions take as long for four
