@@ -95,7 +95,7 @@ def context_dataset(model, config: TrainContextConfig, start: int = 0) -> tf.dat
         start: number of the first element, to resume.
 
     Raises:
-        FileNotFoundError, ValueError: see `detail_bank.detail_dataset`.
+        FileNotFoundError, ValueError: see `detail_bank.detail_dataset`, and of CoarseNet `assemble.load_coarse_run`.
         ValueError: there are no heads, or not as many batches as sizes.
     """
     if not config.heads.path:
@@ -218,7 +218,7 @@ def train_context(model, config: TrainContextConfig):
         config: the run.
 
     Raises:
-        FileNotFoundError: there are no initial weights or heads.
+        FileNotFoundError: there are no initial weights, heads or CoarseNet.
         ValueError: one of these files is something else, or the network has no `context`.
     """
     trainer = build_trainer(config)

@@ -120,8 +120,8 @@ def _coarse(arguments) -> int:
     from tfface.pipelines.train_coarse import PRESETS, train_coarse
 
     config = PRESETS[arguments.preset]
-    data = {name: getattr(arguments, name) for name in ("photos", "fits") if getattr(arguments, name)}
-    config = _asked(dataclasses.replace(config, data=dataclasses.replace(config.data, **data)), arguments)
+    data = _named(config.data, arguments, "photos", "fits")
+    config = _asked(dataclasses.replace(config, data=data), arguments)
     if arguments.show:
         return _show(config)
     train_coarse(MorphableModel.default(), config)
@@ -144,9 +144,7 @@ def _context(arguments) -> int:
     from tfface.morphable.model import MorphableModel
     from tfface.pipelines.train_context import PRESETS, train_context
 
-    config = _with_heads(PRESETS[arguments.preset], arguments)
-    if arguments.coarse:
-        config = dataclasses.replace(config, coarse=arguments.coarse)
+    config = _named(_with_heads(PRESETS[arguments.preset], arguments), arguments, "coarse")
     config = _asked(config, arguments)
     if arguments.show:
         return _show(config)
@@ -158,9 +156,7 @@ def _skin(arguments) -> int:
     from tfface.morphable.model import MorphableModel
     from tfface.pipelines.train_skin import PRESETS, train_skin
 
-    config = _with_heads(PRESETS[arguments.preset], arguments)
-    if arguments.labels:
-        config = dataclasses.replace(config, labels=arguments.labels)
+    config = _named(_with_heads(PRESETS[arguments.preset], arguments), arguments, "labels")
     config = _asked(config, arguments)
     if arguments.show:
         return _show(config)
@@ -171,6 +167,11 @@ def _skin(arguments) -> int:
 def _trained(config) -> int:
     print(f"FineNet: {config.output} (`tfface train assemble --fine {config.output} …` makes a model of it)")
     return 0
+
+
+def _named(config, arguments, *names):
+    """The recipe with those of the options that were given."""
+    return dataclasses.replace(config, **{name: getattr(arguments, name) for name in names if getattr(arguments, name)})
 
 
 def _with_heads(config, arguments):
@@ -184,11 +185,8 @@ def _end_to_end(arguments) -> int:
     from tfface.pipelines.train_end_to_end import PRESETS, train_fine
 
     config = PRESETS[arguments.preset]()
-    data = {name: getattr(arguments, name) for name in ("photos", "fits") if getattr(arguments, name)}
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
-    config = _with_heads(config, arguments)
-    if arguments.coarse:
-        config = dataclasses.replace(config, coarse=arguments.coarse)
+    config = dataclasses.replace(config, data=_named(config.data, arguments, "photos", "fits"))
+    config = _named(_with_heads(config, arguments), arguments, "coarse")
     config = _asked(config, arguments)
     if arguments.show:
         return _show(config)
