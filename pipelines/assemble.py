@@ -9,8 +9,14 @@ import keras
 from tfface.morphable.model import MorphableModel
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
 from tfface.networks.fine_net import FineNet
-from tfface.networks.pretrained import Pretrained, load_pretrained, save_pretrained, tuples
-from tfface.networks.weights import load_weights, save_weights
+from tfface.networks.pretrained import (
+    Pretrained,
+    load_coarse_weights,
+    load_pretrained,
+    save_coarse_weights,
+    save_pretrained,
+    tuples,
+)
 from tfface.output import write_files
 
 
@@ -63,11 +69,11 @@ def assemble(
 
 
 def save_coarse_run(coarse: IterativeCoarseNet, folder) -> None:
-    """Writes CoarseNet's weights and architecture, `coarse.npz` and `coarse_net.json`."""
+    """Writes CoarseNet's weights (see `save_coarse_weights`) and its architecture, `coarse_net.json`."""
     folder = Path(folder)
     text = json.dumps(dataclasses.asdict(coarse.config)) + "\n"
     write_files(folder, {"coarse_net.json": text.encode()})
-    save_weights(coarse.network, folder / "coarse.npz")
+    save_coarse_weights(coarse, folder)
 
 
 def save_fine_run(fine: FineNet, folder) -> None:
@@ -109,7 +115,7 @@ def load_coarse_run(folder, face_model: MorphableModel) -> IterativeCoarseNet:
         if not path.is_file():
             raise FileNotFoundError(f"expected {path} from a training run of at least one epoch, found none")
     coarse = IterativeCoarseNet(face_model, read_coarse_config(folder / "coarse_net.json"))
-    load_weights(coarse.network, folder / "coarse.npz")
+    load_coarse_weights(coarse, folder)
     return coarse
 
 

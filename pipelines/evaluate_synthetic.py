@@ -15,7 +15,6 @@ PROTOCOL = (
     "frame, over the whole mesh and over the face. Pose: mean absolute error of each angle over all faces and over "
     "those within ±{limit:.0f}° of yaw. Floor: the mean face in the true pose."
 )
-FACE_REGIONS = ("skin", "lips", "eyes", "brows")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +34,6 @@ class SyntheticEvaluationConfig:
     yaw_limit: float = 60.0
 
 
-def face_vertices(model) -> np.ndarray:
-    """`[V]` bool, the vertices of the face: skin, lips, eyes and brows, and neither ears, neck nor mouth."""
-    masks = [np.asarray(model.region_mask(name)).astype(bool) for name in FACE_REGIONS if name in model.region_names]
-    return np.logical_or.reduce(masks) if masks else np.ones(len(model.mean), bool)
-
-
 class DepthComparison:
     """Renders two sets of r and compares their depth.
 
@@ -54,7 +47,7 @@ class DepthComparison:
 
         self.model, self.size = model, size
         self.renderer = FeedbackRenderer(model, size)
-        self.attribute = tf.constant(face_vertices(model)[:, None], tf.float32)
+        self.attribute = tf.constant(model.face_vertices()[:, None], tf.float32)
 
     def depth(self, r) -> tuple[np.ndarray, np.ndarray]:
         """Depth `[B, size, size]` in px and whether a pixel sees the face `[B, size, size]`, of r `[B, 290]`."""
@@ -109,7 +102,7 @@ def run(networks, config: SyntheticEvaluationConfig | None = None) -> dict:
     names = ["mean face, true pose"] + [f"pass {i + 1}" for i in range(passes)]
     depth, vertex, face_vertex, angles = ([[] for _ in names] for _ in range(4))
     inside = []
-    compare, on_face = DepthComparison(model, coarse.config.size), face_vertices(model)
+    compare, on_face = DepthComparison(model, coarse.config.size), model.face_vertices()
     world = SyntheticConfig(size=coarse.config.size, batch=config.batch)
     batches = -(-config.faces // config.batch)
     drawn = synthetic_dataset(model, world, seed=config.seed).take(batches)

@@ -14,6 +14,7 @@ from tfface.morphable import representation
 from tfface.morphable.representation import split
 from tfface.pipelines.sampling import SamplingConfig, sample_pose, seeds
 from tfface.rendering.feedback import FeedbackRenderer
+from tfface.rendering.sampling import sample_bilinear
 from tfface.rendering.visibility import coverage, interpolate
 
 
@@ -114,21 +115,6 @@ class PhotoReposer:
         soft = tf.nn.avg_pool2d(mask, 3, 1, "SAME") * mask
         background = fill_hole(image, valid * (1.0 - _dilate(coverage(source_visibility), 9)))
         return tf.clip_by_value(face * soft + background * (1.0 - soft), 0.0, 1.0), new
-
-
-def sample_bilinear(image: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
-    """`image` `[B, H, W, C]` at `points` `[B, …, 2]` (x, y; pixel centres at + 0.5), `[B, …, C]`; the edge repeats."""
-    batch, height, width, channels = image.shape
-    x = tf.clip_by_value(points[..., 0] - 0.5, 0.0, width - 1.001)
-    y = tf.clip_by_value(points[..., 1] - 0.5, 0.0, height - 1.001)
-    left, top = tf.cast(x, tf.int32), tf.cast(y, tf.int32)
-    fx, fy = (x - tf.cast(left, tf.float32))[..., None], (y - tf.cast(top, tf.float32))[..., None]
-    first = tf.reshape(tf.range(batch) * (height * width), [batch] + [1] * (len(points.shape) - 2))
-    corner = first + top * width + left
-    flat = tf.reshape(image, [-1, channels])
-    upper = tf.gather(flat, corner) * (1.0 - fx) + tf.gather(flat, corner + 1) * fx
-    lower = tf.gather(flat, corner + width) * (1.0 - fx) + tf.gather(flat, corner + width + 1) * fx
-    return upper * (1.0 - fy) + lower * fy
 
 
 def fill_hole(image: tf.Tensor, known: tf.Tensor) -> tf.Tensor:

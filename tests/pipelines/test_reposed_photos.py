@@ -5,19 +5,10 @@ import pytest
 import tensorflow as tf
 
 from tfface.morphable.representation import vertices_image
-from tfface.pipelines.reposed_photos import PhotoReposer, ReposeConfig, fill_hole, sample_bilinear
+from tfface.pipelines.reposed_photos import PhotoReposer, ReposeConfig, fill_hole
 from tfface.pipelines.sampling import SamplingConfig
 
 SIZE = 200
-
-
-def test_bilinear_sampling_meets_pixel_centres_and_blends_between():
-    image = np.random.default_rng(0).uniform(size=(2, 5, 6, 3)).astype(np.float32)
-    points = np.array([[[2.5, 1.5], [3.0, 1.5], [3.0, 2.0]]] * 2, np.float32)
-    got = sample_bilinear(tf.constant(image), tf.constant(points)).numpy()
-    np.testing.assert_allclose(got[:, 0], image[:, 1, 2], atol=1e-5)
-    np.testing.assert_allclose(got[:, 1], (image[:, 1, 2] + image[:, 1, 3]) / 2, atol=1e-5)
-    np.testing.assert_allclose(got[:, 2], image[:, 1:3, 2:4].mean((1, 2)), atol=1e-5)
 
 
 def test_a_hole_takes_on_its_surroundings():

@@ -28,6 +28,7 @@ class GraphFaceModel:
         self.triangles = np.asarray(model.triangles)
         self.landmarks = np.asarray(model.landmarks)
         self.reflection = model.reflection
+        self.face_vertices = model.face_vertices
         self.basis = keras.Variable(model.geometry_basis, trainable=False, name="geometry_basis")
 
     def decode(self, identity, expression):
@@ -56,8 +57,8 @@ class FaceGraph:
         self.surface = CoarseSurface(networks.face_model)
         # Rendered now, because the basis that it needs is not at hand while the graph is traced.
         self.coarse.first_feedback  # noqa: B018
-        source = [*networks.coarse.network.variables, *networks.fine.variables, self.face_model.basis]
-        self._variables = [*self.coarse.network.variables, *networks.fine.variables, self.face_model.basis]
+        source = [*networks.coarse.variables, *networks.fine.variables, self.face_model.basis]
+        self._variables = [*self.coarse.variables, *networks.fine.variables, self.face_model.basis]
         dtype = tf.float16 if half else tf.float32
         self.stored = [
             tf.Variable(tf.cast(tf.convert_to_tensor(variable), dtype), trainable=False, name=f"weight_{index}")

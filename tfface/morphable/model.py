@@ -45,6 +45,7 @@ _ARRAYS = {
     "actions": ("N", EXPRESSION_SIZE),
 }
 _INDICES = {"triangles": "V", "uv_triangles": "U", "regions": "R", "landmarks": "V", "mirror": "V"}
+_FACE_REGIONS = ("skin", "lips", "eyes", "brows")
 _HALF = ("identity_basis", "expression_basis", "albedo_basis")
 
 
@@ -189,6 +190,11 @@ class MorphableModel:
         if unknown:
             raise ValueError(f"expected regions among {', '.join(self.region_names)}, received {', '.join(unknown)}")
         return np.isin(self.regions, [self.region_names.index(name) for name in names])
+
+    def face_vertices(self) -> np.ndarray:
+        """`[V]` bool, the vertices of skin, lips, eyes and brows, not of ears, neck or mouth; all, without regions."""
+        names = [name for name in _FACE_REGIONS if name in self.region_names]
+        return self.region_mask(*names) if names else np.ones(len(self.mean), bool)
 
     def blendshapes(self, expression: np.ndarray) -> dict[str, float]:
         """Weights 0…1 of the named actions that together come nearest to an expression `[84]`, in squared mm."""

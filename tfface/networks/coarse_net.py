@@ -8,7 +8,9 @@ import keras
 import tensorflow as tf
 
 from tfface.morphable import representation
+from tfface.networks.aligned_net import build_aligned_net
 from tfface.networks.point_head import build_points_to_face, joint_to_face, locate, point_vertices
+from tfface.rendering.aligned_view import AlignedView
 from tfface.rendering.feedback import FeedbackRenderer
 
 INPUT_CHANNELS = 7
@@ -39,6 +41,8 @@ class CoarseNetConfig:
         tells by itself; 0 is none.
       mirrored: the last pass sees the picture as it is and mirrored, and answers the mean of both; not in training.
         Errors of the two are partly independent, and a face is as likely as its mirror image.
+      aligned: features per neighbourhood and directions of `aligned_net`, which corrects what the last pass answers; ()
+        is none. Not in training: `pipelines.fit_aligned` solves for its weights afterwards.
     """
 
     size: int = 200
@@ -52,8 +56,13 @@ class CoarseNetConfig:
     point_vertices: tuple[int, ...] = ()
     joint: int = 0
     mirrored: bool = False
+    aligned: tuple[int, ...] = ()
 
     def __post_init__(self):
+        if len(self.aligned) not in (0, 2):
+            raise ValueError(
+                f"expected `aligned` as two numbers, features and directions, or none, received {self.aligned}"
+            )
         if self.joint and not self.points:
             raise ValueError(f"expected points for `joint` to read, received joint={self.joint} without points")
 
@@ -165,6 +174,11 @@ class IterativeCoarseNet(keras.Model):
         self.face_model = model
         self.network = build_coarse_net(self.config, precision)
         self.feedback = FeedbackRenderer(model, self.config.size)
+        self.aligned_net = self.aligned_view = None
+        if self.config.aligned:
+            self.aligned_net = build_aligned_net(*self.config.aligned)
+            self.aligned_net.trainable = False
+            self.aligned_view = AlignedView(model, self.config.size)
 
     def freeze_points_to_face(self):
         """Keeps the way from points to r as it was primed: few samples of photographs would unlearn the face model."""
@@ -198,17 +212,34 @@ class IterativeCoarseNet(keras.Model):
             answer, mirrored = r + answer, reflection(r) + mirrored
         return (answer + reflection(mirrored)) / 2.0
 
+    def corrected(self, image: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
+        """r `[B, 290]` and what `aligned_net` adds to it: the mean of what it says of the picture and of its mirror
+        image; not for training."""
+        reflection = self.face_model.reflection
+        images = tf.concat([image, _flipped(image)], axis=0)
+        estimates = tf.concat([r, reflection(r)], axis=0)
+        answer, mirrored = tf.split(
+            estimates + self.aligned_net([self.aligned_view(images, estimates), estimates], training=False), 2
+        )
+        return (answer + reflection(mirrored)) / 2.0
+
     def all_passes(self, image: tf.Tensor, training: bool = False, passes: int | None = None) -> tf.Tensor:
-        """The estimate after every pass, `[B, passes, 290]`; a `mirrored` network's last is of both ways."""
+        """The estimate after every pass, `[B, passes, 290]`.
+
+        The last of the configured number is of both ways if the network is `mirrored`, and `corrected` if `aligned`.
+        """
         batch = tf.shape(image)[0]
         r = tf.zeros([batch, representation.SIZE])
         feedback = tf.tile(self.first_feedback, [batch, 1, 1, 1])
         estimates = []
         for step in range(1, (passes or self.config.passes) + 1):
-            if self.config.mirrored and not training and step >= self.config.passes:
+            last = not training and step >= self.config.passes
+            if self.config.mirrored and last:
                 r = self.both_ways(image, r, feedback)
             else:
                 r = self.one_pass(image, r, training, feedback)
+            if self.config.aligned and last:
+                r = self.corrected(image, r)
             feedback = None
             estimates.append(r)
         return tf.stack(estimates, axis=1)

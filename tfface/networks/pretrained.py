@@ -1,4 +1,4 @@
-"""A trained model on disk: a folder with `config.json`, `coarse.npz` and `fine.npz`."""
+"""A trained model on disk: a folder with `config.json`, `coarse.npz`, `fine.npz` and, if wanted, `aligned.npz`."""
 
 import dataclasses
 import importlib.resources
@@ -43,7 +43,7 @@ def build_networks(
 def save_pretrained(networks: Pretrained, folder: str | os.PathLike, description: dict | None = None) -> None:
     """Writes the weights (float16) and the architecture of `networks`; `description` goes into `config.json` too."""
     folder = Path(folder)
-    save_weights(networks.coarse.network, folder / "coarse.npz")
+    save_coarse_weights(networks.coarse, folder)
     save_weights(networks.fine, folder / "fine.npz")
     config = {
         "format": FORMAT,
@@ -88,9 +88,27 @@ def load_pretrained(path: str | os.PathLike | None = None, face_model: Morphable
             "coefficients of one model mean nothing in another"
         )
     networks = build_networks(face_model, coarse, fine)
-    load_weights(networks.coarse.network, path / "coarse.npz")
+    load_coarse_weights(networks.coarse, path)
     load_weights(networks.fine, path / "fine.npz")
     return networks
+
+
+def save_coarse_weights(coarse: IterativeCoarseNet, folder: str | os.PathLike) -> None:
+    """Writes `coarse.npz` and, of one with `aligned`, `aligned.npz`."""
+    save_weights(coarse.network, Path(folder) / "coarse.npz")
+    if coarse.aligned_net is not None:
+        save_weights(coarse.aligned_net, Path(folder) / "aligned.npz")
+
+
+def load_coarse_weights(coarse: IterativeCoarseNet, folder: str | os.PathLike) -> None:
+    """Sets the weights of a CoarseNet from a folder of `save_coarse_weights`.
+
+    Raises:
+      FileNotFoundError, ValueError: see `load_weights`.
+    """
+    load_weights(coarse.network, Path(folder) / "coarse.npz")
+    if coarse.aligned_net is not None:
+        load_weights(coarse.aligned_net, Path(folder) / "aligned.npz")
 
 
 def tuples(config: dict) -> dict:

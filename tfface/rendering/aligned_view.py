@@ -1,0 +1,162 @@
+"""The picture as it lies on a face: the same place of it always shows the same part of the face.
+
+Where an estimate of the face is right, every feature is where the mean face has it; where it is wrong, the feature has
+moved by as much. What moved is read off oriented gradients, which light and skin tone change little (Dalal and Triggs,
+"Histograms of Oriented Gradients for Human Detection", CVPR 2005).
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from tfface.geometry.camera import project
+from tfface.geometry.mesh import vertex_faces, vertex_normals
+from tfface.morphable import representation
+from tfface.rendering.sampling import sample_bilinear
+from tfface.rendering.visibility import rasterize
+from tfface.resampling import axis_weights
+
+PICTURE = 128
+"""Width of the aligned picture, px: about 1.5 mm each."""
+CELLS = 32
+"""Cells along each side whose gradients are pooled: about 6 mm each."""
+DIRECTIONS = 8
+_NODES = 32
+"""Places along each side that are projected; those of the pixels between them are interpolated."""
+_AZIMUTH = np.radians(80.0)
+_BEHIND_EARS = 10.0
+"""mm from the ends of the jaw line, which are beside the ears, back to the axis that the picture is wound around."""
+
+
+class AlignedView:
+    """Gradients of pictures on the surface of estimated faces.
+
+    The face is unrolled from a vertical cylinder around the mean head: columns are azimuths from −80° to 80°, rows are
+    heights from the top of the forehead to the chin.
+
+    Args:
+      model: has `mean`, `triangles`, `landmarks` and `decode`, as a `MorphableModel`.
+      size: width of the square crop, px.
+    """
+
+    def __init__(self, model, size: int):
+        self.model, self.size = model, size
+        self.corners, self.weights, self.inside = _nodes(model)
+        normals = vertex_normals(
+            tf.constant(model.mean[None], tf.float32),
+            model.triangles,
+            vertex_faces(model.triangles, len(model.mean)),
+        )
+        normals = np.einsum("nk,nkc->nc", self.weights, normals.numpy()[0][self.corners])
+        self.normals = (normals / np.linalg.norm(normals, axis=-1, keepdims=True)).astype(np.float32)
+
+    def picture(self, image: tf.Tensor, r: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The aligned picture `[B, 128, 128, 1]` at mean 0 and deviation 1, and how well it is seen there, 0…1.
+
+        Args:
+          image: `[B, size, size, 1]` grey.
+          r: `[B, 290]`, the estimate.
+        """
+        identity, expression, pose = representation.split(r)
+        camera = representation.camera(pose, self.size)
+        nodes = tf.gather(self.model.decode(identity, expression), self.corners, axis=1)
+        nodes = tf.reduce_sum(nodes * self.weights[None, :, :, None], axis=2)
+        place = project(nodes, *camera)[..., :2]
+        # How far the mean face turns towards the viewer there: the estimate's own normals would tell hardly more.
+        facing = tf.matmul(camera.rotation[:, 2], self.normals, transpose_b=True)
+        planes = [place[..., 0], place[..., 1], facing]
+        x, y, facing = (_along_both(_ENLARGED, tf.reshape(plane, [-1, _NODES, _NODES])) for plane in planes)
+        place, facing = tf.stack([x, y], axis=-1), facing[..., None]
+        within = tf.cast((place > 0.0) & (place < float(self.size)), tf.float32)
+        seen = tf.clip_by_value(4.0 * facing, 0.0, 1.0) * within[..., :1] * within[..., 1:] * self.inside
+        grey = sample_bilinear(image, place)
+        area = tf.reduce_sum(seen, axis=[1, 2], keepdims=True) + 1.0
+        away = grey - tf.reduce_sum(grey * seen, axis=[1, 2], keepdims=True) / area
+        deviation = tf.sqrt(tf.reduce_sum(tf.square(away) * seen, axis=[1, 2], keepdims=True) / area)
+        return away * seen / (deviation + 0.02), seen
+
+    def __call__(self, image: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
+        """`[B, 32, 32, 9]`: strength of gradients in 8 directions by that of those around, and how well it is seen.
+
+        Args:
+          image: `[B, size, size, 1]` grey.
+          r: `[B, 290]`, the estimate.
+        """
+        # Plane by plane, which is three times as fast as with channels last.
+        picture, seen = (plane[..., 0] for plane in self.picture(image, r))
+        across, down, inner = _slopes(picture, seen)
+        squared = tf.square(across) + tf.square(down) + 1e-8
+        strength = tf.sqrt(squared) * inner
+        around = _along_both(_GAUSSIAN, strength) / (_along_both(_GAUSSIAN, inner) + 1e-3) + 0.05
+        # Each gradient counts for the directions next to its own: by the fourth power of the cosine.
+        share = strength / (tf.square(squared) * around)
+        angles = 2.0 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+        along = [tf.nn.relu(float(np.cos(a)) * across + float(np.sin(a)) * down) for a in angles]
+        pooled = [tf.sqrt(_along_both(_POOLED, tf.square(tf.square(x)) * share) + 1e-6) for x in along]
+        return tf.stack([*pooled, _along_both(_POOLED, inner)], axis=-1)
+
+
+def _slopes(picture: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Slopes of `[B, H, W]` to the right and down, per pixel, by Sobel's filter; and how well all of its nine pixels
+    are seen: where what is seen ends there is no edge of the face."""
+
+    def both(x, across):
+        x = tf.pad(x, [[0, 0], [1, 1], [1, 1]], "SYMMETRIC")
+        return (x[:, :, :-2], x[:, :, 1:-1], x[:, :, 2:]) if across else (x[:, :-2], x[:, 1:-1], x[:, 2:])
+
+    left, middle, right = both(picture, True)
+    upper, centre, lower = both(picture, False)
+    column, row = (left + 2.0 * middle + right) / 8.0, (upper + 2.0 * centre + lower) / 8.0
+    least = functools.reduce(tf.minimum, both(seen, True))
+    inner = functools.reduce(tf.minimum, (least[:, :-2], least[:, 1:-1], least[:, 2:]))
+    return row[:, :, 2:] - row[:, :, :-2], column[:, 2:] - column[:, :-2], inner
+
+
+def _along_both(weights: np.ndarray, values: tf.Tensor) -> tf.Tensor:
+    """`[B, W, W]` by weights `[N, W]` along rows and columns, `[B, N, N]`."""
+    return tf.einsum("ih,bhw,jw->bij", weights, values, weights)
+
+
+def _pooling() -> np.ndarray:
+    """`[32, 128]`: triangles as wide as two cells."""
+    width = PICTURE // CELLS
+    centres = (np.arange(CELLS) + 0.5) * width - 0.5
+    weights = np.maximum(1.0 - np.abs(centres[:, None] - np.arange(PICTURE)) / width, 0.0)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _gaussian(deviation: float) -> np.ndarray:
+    """`[128, 128]`."""
+    weights = np.exp(-0.5 * ((np.arange(PICTURE)[:, None] - np.arange(PICTURE)) / deviation) ** 2)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+_POOLED, _GAUSSIAN = _pooling(), _gaussian(16.0)
+_ENLARGED = axis_weights(_NODES, 0.0, _NODES / PICTURE, PICTURE)
+
+
+def _nodes(model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the projected places lie on the face.
+
+    Returns:
+      Their triangles' corners `[K, 3]` and barycentric coordinates `[K, 3]`, row by row, beside the face those of the
+      nearest place on it; and where the picture shows face, `[1, 128, 128, 1]`, 0 or 1.
+    """
+    mean, triangles = np.asarray(model.mean, np.float64), np.asarray(model.triangles)
+    jaw = mean[np.asarray(model.landmarks)][[0, 16]]
+    depth = mean[:, 2] - (jaw[:, 2].mean() - _BEHIND_EARS)
+    azimuth, radius = np.arctan2(mean[:, 0], depth), np.hypot(mean[:, 0], depth)
+    on_face = model.face_vertices()
+    low, high = mean[on_face, 1].min(), mean[on_face, 1].max()
+    unrolled = np.stack(
+        [(azimuth / _AZIMUTH + 1.0) / 2.0 * _NODES, (high - mean[:, 1]) / (high - low) * _NODES, radius], axis=-1
+    )
+    triangles = triangles[on_face[triangles].all(axis=1)]
+    seen = rasterize(tf.constant(unrolled[None], tf.float32), triangles, _NODES, _NODES)
+    number, weights = seen.triangle.numpy().reshape(-1), seen.barycentric.numpy().reshape(-1, 3)
+    known = np.flatnonzero(number >= 0)
+    y, x = np.divmod(np.arange(_NODES**2), _NODES)
+    nearest = known[np.argmin((y[:, None] - y[known]) ** 2 + (x[:, None] - x[known]) ** 2, axis=1)]
+    inside = _ENLARGED @ (number >= 0).reshape(_NODES, _NODES).astype(np.float32) @ _ENLARGED.T > 0.5
+    return triangles[number[nearest]], weights[nearest], inside.astype(np.float32)[None, :, :, None]
