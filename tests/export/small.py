@@ -9,7 +9,9 @@ from tfface.networks.coarse_net import CoarseNetConfig
 from tfface.networks.fine_net import FineNetConfig
 
 SIZE = 64
-COARSE = CoarseNetConfig(size=SIZE, widths=(8, 8), blocks=(1, 1), stem=8, passes=3, points=70, mirrored=True)
+COARSE = CoarseNetConfig(
+    size=SIZE, widths=(8, 8), blocks=(1, 1), stem=8, passes=3, points=70, mirrored=True, aligned=(4, 8)
+)
 FINE = FineNetConfig(
     width=0.1, regressor=(8,), slopes=True, standardise=True, light=4.0, smooth_upsampling=True, shape=(4, 6)
 )

@@ -105,8 +105,8 @@ def test_onnx_with_halves(folder, onnx_path):
 
 def test_the_command_writes_checks_and_reports(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("tfface.commands.export.load_networks", lambda path: networks())
-    path = tmp_path / "deep" / "face.onnx"
-    assert main(["export", "--format", "onnx", "--output", str(path), "--size", str(SIZE), "--check", "1"]) == 0
+    path = tmp_path / "deep" / "face.tflite"
+    assert main(["export", "--format", "tflite", "--output", str(path), "--size", str(SIZE), "--check", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{path}: ") and "beside the Keras model: " in lines[1]
     assert np.isfinite(open_exported(path)(crops(1))["r"]).all()
