@@ -25,7 +25,7 @@ from tfface.output import write_arrays
 from tfface.pipelines.assemble import load_coarse_run, save_coarse_run
 from tfface.pipelines.coarse_data import CoarseDataConfig, coarse_dataset, synthetic_batches
 from tfface.progress import tracked
-from tfface.rendering.aligned_view import DIRECTIONS, AlignedView
+from tfface.rendering.aligned_view import DIRECTIONS
 
 BATCH, FILE = 20, 800
 """Faces per step, and per file."""
@@ -109,9 +109,9 @@ class Examples:
     """
 
     def __init__(self, coarse: IterativeCoarseNet, path):
-        self.model, self.view = coarse.face_model, AlignedView(coarse.face_model, coarse.config.size)
+        self.model = coarse.face_model
         self.random = coarse.aligned_net.get_layer("features")
-        self._gradients = tf.function(self.view, reduce_retracing=True)
+        self._gradients = tf.function(coarse.aligned_view, reduce_retracing=True)
         self._features = tf.function(self.random, reduce_retracing=True)
         gradients = np.concatenate([part for part, _, _ in self.parts(path)])[..., :DIRECTIONS]
         draw = np.random.default_rng(0)
@@ -197,8 +197,7 @@ def set_weights(network, examples: Examples, slope: np.ndarray) -> None:
     count = network.get_layer("directions").units
     of_features, known = slope[: len(examples.middle)], slope[len(examples.middle) :] * _KNOWN
     of_features = of_features * examples.scale
-    # Not of the slope, which says most of what hardly varies, but of the slope with features scaled alike.
-    left, values, right = scipy.linalg.svd(of_features, full_matrices=False, check_finite=False, overwrite_a=False)
+    left, values, right = scipy.linalg.svd(of_features, full_matrices=False, check_finite=False)
     left, right = left[:, :count], values[:count, None] * right[:count]
     network.get_layer("directions").set_weights([left])
     network.get_layer("seen").set_weights([right, known[-1] - examples.middle @ left @ right])

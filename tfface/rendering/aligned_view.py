@@ -36,7 +36,7 @@ class AlignedView:
     heights from the top of the forehead to the chin.
 
     Args:
-      model: has `mean`, `triangles`, `landmarks` and `decode`, as a `MorphableModel`.
+      model: has `mean`, `triangles`, `landmarks`, `face_vertices` and `decode`, as a `MorphableModel`.
       size: width of the square crop, px.
     """
 
