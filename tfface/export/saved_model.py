@@ -30,8 +30,9 @@ def build_module(graph: FaceGraph) -> tuple[tf.Module, dict]:
       with `serve_uint8` beside `serve`, and `serve_encoded` as the default.
     """
     crops = [None, graph.size, graph.size, 3]
-    # Traced once and called by all: every signature with a body of its own would triple the file.
-    faces = tf.function(graph, input_signature=[tf.TensorSpec(crops, tf.float32, name="crops")])
+    # Traced here and called by all: every signature with a body of its own would triple the file, and saving traces
+    # functions anew, with all that they call but what is traced already.
+    faces = tf.function(graph).get_concrete_function(tf.TensorSpec(crops, tf.float32, name="crops"))
 
     @tf.function
     def serve(crops):
