@@ -59,7 +59,9 @@ class FitAlignedConfig:
 
 def answers(coarse: IterativeCoarseNet, image: tf.Tensor) -> tf.Tensor:
     """CoarseNet's estimates `[B, 290]` before any correction, of two passes: four tell the same to a hundredth."""
-    r = coarse.all_passes(image, passes=1)[:, -1]
+    batch = tf.shape(image)[0]
+    zeros = tf.zeros([batch, representation.SIZE])
+    r = coarse.one_pass(image, zeros, feedback=tf.tile(coarse.first_feedback, [batch, 1, 1, 1]))
     return coarse.both_ways(image, r) if coarse.config.mirrored else coarse.one_pass(image, r)
 
 
@@ -208,13 +210,15 @@ def fit(coarse: IterativeCoarseNet, config: FitAlignedConfig) -> IterativeCoarse
     """CoarseNet with its correction; the last file of each kind is held out to choose the penalty.
 
     Args:
-      coarse: trained; a correction that it has already is left out and replaced.
+      coarse: trained; corrections that it has already are left out.
       config: see `FitAlignedConfig`.
 
     Raises:
       FileNotFoundError, ValueError: see `collect`.
     """
-    corrected = IterativeCoarseNet(coarse.face_model, dataclasses.replace(coarse.config, aligned=tuple(config.network)))
+    corrected = IterativeCoarseNet(
+        coarse.face_model, dataclasses.replace(coarse.config, aligned=tuple(config.network), refined=())
+    )
     corrected.network.set_weights(coarse.network.get_weights())
     synthetic, photographs = collect(coarse, config)
     examples = Examples(corrected, synthetic[0])

@@ -10,7 +10,15 @@ from tfface.networks.fine_net import FineNetConfig
 
 SIZE = 64
 COARSE = CoarseNetConfig(
-    size=SIZE, widths=(8, 8), blocks=(1, 1), stem=8, passes=3, points=70, mirrored=True, aligned=(4, 8)
+    size=SIZE,
+    widths=(8, 8),
+    blocks=(1, 1),
+    stem=8,
+    passes=3,
+    points=70,
+    mirrored=True,
+    aligned=(4, 8),
+    refined=(4, 6),
 )
 FINE = FineNetConfig(
     width=0.1, regressor=(8,), slopes=True, standardise=True, light=4.0, smooth_upsampling=True, shape=(4, 6)
@@ -35,6 +43,8 @@ def networks(residual: bool = False):
     scale = np.where(np.arange(290) < 284, 0.03, 0.004)
     kernel.assign(random.normal(size=kernel.shape) * scale)
     built.fine.detail_layer.kernel.assign(random.normal(size=built.fine.detail_layer.kernel.shape) * 0.3)
+    steps = built.coarse.refine_net.get_layer("steps").kernel
+    steps.assign(random.normal(size=steps.shape) * 0.05)
     relief = built.fine.shape_net.get_layer("shape_answer").kernel
     relief.assign(random.normal(size=relief.shape) * 0.05)
     return built

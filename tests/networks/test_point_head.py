@@ -23,6 +23,14 @@ def test_points_are_the_landmarks_and_then_far_from_each_other(model):
         point_vertices(model, 60)
 
 
+def test_points_keep_to_where_they_are_asked_for(model):
+    on_face = model.face_vertices()
+    chosen = point_vertices(model, 200, on_face)
+    np.testing.assert_array_equal(chosen[:68], model.landmarks)
+    assert on_face[chosen[68:]].all() and len(set(chosen[68:])) == 132
+    assert not on_face[point_vertices(model, 200)[68:]].all()
+
+
 def test_soft_argmax_is_the_mean_place_and_depth():
     rng = np.random.default_rng(0)
     maps = rng.normal(size=(2, 3, 5, 4)).astype(np.float32)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfface.morphable import representation
 from tfface.networks.aligned_net import build_aligned_net
 from tfface.networks.point_head import build_points_to_face, joint_to_face, locate, point_vertices
+from tfface.networks.refine_net import build_refine_net
 from tfface.rendering.aligned_view import AlignedView
 from tfface.rendering.feedback import FeedbackRenderer
 
@@ -43,6 +44,8 @@ class CoarseNetConfig:
         Errors of the two are partly independent, and a face is as likely as its mirror image.
       aligned: features per neighbourhood and directions of `aligned_net`, which corrects what the last pass answers; ()
         is none. Not in training: `pipelines.fit_aligned` solves for its weights afterwards.
+      refined: widths of `refine_net`, which then corrects what is still wrong; () is none. `pipelines.train_refine`
+        trains it afterwards.
     """
 
     size: int = 200
@@ -57,6 +60,7 @@ class CoarseNetConfig:
     joint: int = 0
     mirrored: bool = False
     aligned: tuple[int, ...] = ()
+    refined: tuple[int, ...] = ()
 
     def __post_init__(self):
         if len(self.aligned) not in (0, 2):
@@ -174,11 +178,17 @@ class IterativeCoarseNet(keras.Model):
         self.face_model = model
         self.network = build_coarse_net(self.config, precision)
         self.feedback = FeedbackRenderer(model, self.config.size)
-        self.aligned_net = self.aligned_view = None
-        if self.config.aligned:
-            self.aligned_net = build_aligned_net(*self.config.aligned)
-            self.aligned_net.trainable = False
-            self.aligned_view = AlignedView(model, self.config.size)
+        self.aligned_net = build_aligned_net(*self.config.aligned) if self.config.aligned else None
+        self.refine_net = build_refine_net(self.config.refined) if self.config.refined else None
+        for network in self.corrections.values():
+            network.trainable = False
+        self.aligned_view = AlignedView(model, self.config.size) if self.corrections else None
+
+    @property
+    def corrections(self) -> dict[str, keras.Model]:
+        """The networks that correct the last pass's answer by the aligned picture, one after the other, by name."""
+        found = {"aligned": self.aligned_net, "refine": self.refine_net}
+        return {name: network for name, network in found.items() if network is not None}
 
     def freeze_points_to_face(self):
         """Keeps the way from points to r as it was primed: few samples of photographs would unlearn the face model."""
@@ -213,20 +223,24 @@ class IterativeCoarseNet(keras.Model):
         return (answer + reflection(mirrored)) / 2.0
 
     def corrected(self, image: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
-        """r `[B, 290]` and what `aligned_net` adds to it: the mean of what it says of the picture and of its mirror
-        image; not for training."""
+        """r `[B, 290]` as `corrections` leave it; not for training.
+
+        Each sees the picture as it lies on the last estimate and its mirror image, and the mean of both answers counts.
+        """
         reflection = self.face_model.reflection
         images = tf.concat([image, _flipped(image)], axis=0)
-        estimates = tf.concat([r, reflection(r)], axis=0)
-        answer, mirrored = tf.split(
-            estimates + self.aligned_net([self.aligned_view(images, estimates), estimates], training=False), 2
-        )
-        return (answer + reflection(mirrored)) / 2.0
+        for network in self.corrections.values():
+            estimates = tf.concat([r, reflection(r)], axis=0)
+            answers = estimates + network([self.aligned_view(images, estimates), estimates], training=False)
+            answer, mirrored = tf.split(answers, 2)
+            r = (answer + reflection(mirrored)) / 2.0
+        return r
 
     def all_passes(self, image: tf.Tensor, training: bool = False, passes: int | None = None) -> tf.Tensor:
         """The estimate after every pass, `[B, passes, 290]`.
 
-        The last of the configured number is of both ways if the network is `mirrored`, and `corrected` if `aligned`.
+        The last of the configured number is of both ways if the network is `mirrored`, and then `corrected` if it has
+        `corrections`.
         """
         batch = tf.shape(image)[0]
         r = tf.zeros([batch, representation.SIZE])
@@ -238,7 +252,7 @@ class IterativeCoarseNet(keras.Model):
                 r = self.both_ways(image, r, feedback)
             else:
                 r = self.one_pass(image, r, training, feedback)
-            if self.config.aligned and last:
+            if last and self.corrections:
                 r = self.corrected(image, r)
             feedback = None
             estimates.append(r)

@@ -16,12 +16,13 @@ REACH = 1.25
 """Points may lie this many half crop widths from the centre."""
 
 
-def point_vertices(model, count: int) -> np.ndarray:
+def point_vertices(model, count: int, among=None) -> np.ndarray:
     """Vertices `[count]` to locate: the 68 landmarks, then always the one farthest from those taken before.
 
     Args:
       model: a `MorphableModel`.
       count: at least 68.
+      among: `[V]` bool, where those beside the landmarks may be; None is everywhere.
 
     Raises:
       ValueError: fewer than 68 were asked for.
@@ -30,7 +31,7 @@ def point_vertices(model, count: int) -> np.ndarray:
     if count < len(landmarks):
         raise ValueError(f"expected at least {len(landmarks)} points, the landmarks, received {count}")
     mean = np.asarray(model.mean, np.float64)
-    distance = np.full(len(mean), np.inf)
+    distance = np.full(len(mean), np.inf) if among is None else np.where(among, np.inf, -1.0)
     chosen = []
     while len(chosen) < count:
         chosen.append(landmarks[len(chosen)] if len(chosen) < len(landmarks) else int(np.argmax(distance)))

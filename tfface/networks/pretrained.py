@@ -1,4 +1,4 @@
-"""A trained model on disk: a folder with `config.json`, `coarse.npz`, `fine.npz` and, if wanted, `aligned.npz`."""
+"""A trained model on disk: `config.json`, `coarse.npz`, `fine.npz`, and files of CoarseNet's corrections, if any."""
 
 import dataclasses
 import importlib.resources
@@ -94,10 +94,10 @@ def load_pretrained(path: str | os.PathLike | None = None, face_model: Morphable
 
 
 def save_coarse_weights(coarse: IterativeCoarseNet, folder: str | os.PathLike) -> None:
-    """Writes `coarse.npz` and, of one with `aligned`, `aligned.npz`."""
+    """Writes `coarse.npz` and, of a CoarseNet with them, `aligned.npz` and `refine.npz`."""
     save_weights(coarse.network, Path(folder) / "coarse.npz")
-    if coarse.aligned_net is not None:
-        save_weights(coarse.aligned_net, Path(folder) / "aligned.npz")
+    for name, network in coarse.corrections.items():
+        save_weights(network, Path(folder) / f"{name}.npz")
 
 
 def load_coarse_weights(coarse: IterativeCoarseNet, folder: str | os.PathLike) -> None:
@@ -107,8 +107,8 @@ def load_coarse_weights(coarse: IterativeCoarseNet, folder: str | os.PathLike) -
       FileNotFoundError, ValueError: see `load_weights`.
     """
     load_weights(coarse.network, Path(folder) / "coarse.npz")
-    if coarse.aligned_net is not None:
-        load_weights(coarse.aligned_net, Path(folder) / "aligned.npz")
+    for name, network in coarse.corrections.items():
+        load_weights(network, Path(folder) / f"{name}.npz")
 
 
 def tuples(config: dict) -> dict:

@@ -12,8 +12,8 @@ from tfface.output import write_arrays
 
 def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes all variables of `model` as float16 into one .npz, whole or not at all."""
-    arrays = {key(variable): np.asarray(variable).astype(np.float16) for variable in model.variables}
-    if len(arrays) != len(model.variables):
+    arrays = {key(variable): np.asarray(variable).astype(np.float16) for variable in model.weights}
+    if len(arrays) != len(model.weights):
         raise ValueError("expected every variable of the model to have a path of its own; give its layers names")
     overflowing = [name for name, value in arrays.items() if not np.isfinite(value).all()]
     if overflowing:
@@ -41,7 +41,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike, strict: bool = Tru
             arrays = {key: file[key] for key in file.files}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         raise ValueError(f"expected {path} to be an .npz of weights, received something else ({error})") from error
-    wanted = {key(variable): tuple(variable.shape) for variable in model.variables}
+    wanted = {key(variable): tuple(variable.shape) for variable in model.weights}
     received = {key: value.shape for key, value in arrays.items()}
     fitting = {key for key, shape in wanted.items() if received.get(key) == shape}
     if wanted != received if strict else not fitting:
@@ -51,7 +51,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike, strict: bool = Tru
             f"{odd[0]}: expected {wanted.get(odd[0])}, received {received.get(odd[0])}; "
             "build the model with the configuration that the weights were trained with"
         )
-    for variable in model.variables:
+    for variable in model.weights:
         if key(variable) in fitting:
             variable.assign(arrays[key(variable)].astype(np.float32))
     return sorted(wanted.keys() - fitting)
