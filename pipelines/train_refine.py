@@ -23,7 +23,7 @@ from tfface.pipelines.fit_aligned import FitAlignedConfig, collect
 from tfface.pipelines.runs import averaged, finished_epochs, verbosity, write_config
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.progress import tracked
-from tfface.rendering.aligned_view import DIRECTIONS
+from tfface.rendering.aligned_view import DIRECTIONS, AlignedView
 
 _POINTS = 468
 """Vertices whose projections count: the 68 landmarks and others spread over the face. With those of the whole head, of
@@ -37,7 +37,8 @@ class TrainRefineConfig:
     Attributes:
         output: folder of the run: `faces/`, `views/`, `backup/` for resuming, `history.csv`, and, as of `tfface train
             coarse`, `coarse_net.json` and the weights.
-        coarse: folder of a run with an `aligned` correction, or of a model; one `refined` already is trained anew.
+        coarse: folder of a run, best with an `aligned` correction, or of a model; what is `refined` already is trained
+            anew.
         data: where faces come from; of `photo_share` and `reposed_share` only the ratio counts here. The seed should
             not be that of the faces that `aligned` was fitted to, which it makes fewer errors on.
         synthetic, photographs: how many, rounded up to files, of which the last is held out; no photographs without
@@ -109,17 +110,18 @@ def collect_views(coarse: IterativeCoarseNet, config: TrainRefineConfig) -> list
     """
     of_faces = FitAlignedConfig(config.output, config.data, config.synthetic, config.photographs)
     faces = collect(coarse, of_faces)
+    view = AlignedView(coarse.face_model, coarse.config.size)
 
     @tf.function(reduce_retracing=True)
     def look(image, answer):
         estimate = coarse.corrected(image, answer)
         reflection = coarse.face_model.reflection(estimate)
-        return coarse.aligned_view(image, estimate), coarse.aligned_view(tf.reverse(image, [2]), reflection), estimate
+        return view(image, estimate), view(tf.reverse(image, [2]), reflection), estimate
 
     views = [[Path(config.output) / "views" / path.name for path in paths] for paths in faces]
-    both = [(face, view, kind) for kind in (0, 1) for face, view in zip(faces[kind], views[kind], strict=True)]
+    both = [(face, path, kind) for kind in (0, 1) for face, path in zip(faces[kind], views[kind], strict=True)]
     missing = [job for job in both if not job[1].is_file()]
-    for face, view, kind in tracked(missing, "views", total=len(missing)):
+    for face, path, kind in tracked(missing, "views", total=len(missing)):
         with np.load(face) as file:
             image, r, a = file["image"], file["r"], file["a"]
         parts = [
@@ -127,9 +129,9 @@ def collect_views(coarse: IterativeCoarseNet, config: TrainRefineConfig) -> list
             for first in range(0, len(r), 50)
         ]
         gradients, mirrored, estimate = (np.concatenate(part) for part in zip(*parts, strict=True))
-        view.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         found = {"gradients": np.float16(gradients), "mirrored": np.float16(mirrored), "r": r, "estimate": estimate}
-        write_arrays(view, found | {"photo": np.float32(kind)}, compressed=False)
+        write_arrays(path, found | {"photo": np.float32(kind)}, compressed=False)
     return views
 
 
@@ -291,10 +293,13 @@ def train_refine(model, config: TrainRefineConfig) -> IterativeCoarseNet:
 
     Raises:
         FileNotFoundError: there is no such CoarseNet, or no photographs.
-        ValueError: no CoarseNet is named, or a file is something else.
+        ValueError: no CoarseNet is named, or photographs without fits, or a file is something else.
     """
     if not config.coarse:
         raise ValueError("expected a run of CoarseNet to refine; name one with --coarse")
+    if bool(config.data.photos) != bool(config.data.fits):
+        # Found out only after the synthetic faces, otherwise.
+        raise ValueError("expected --photos and --fits together, or neither")
     plain = unrefined(load_coarse_run(config.coarse, model))
     output = write_config(config)
     kinds = [paths for paths in collect_views(plain, config) if paths]

@@ -84,6 +84,19 @@ def test_views_are_of_the_first_corrections_estimate_both_ways(model, start, tra
     np.testing.assert_allclose(views["r"][40], model.reflection(r)[0], atol=1e-6)
 
 
+def test_a_coarse_net_without_a_first_correction_is_refined_too(model, start, trained, tmp_path):
+    plain = IterativeCoarseNet(model, TINY)
+    plain.network.set_weights(load_coarse_run(start, model).network.get_weights())
+    folder = _with_views(trained, tmp_path / "run")
+    (folder / "views" / "synthetic_002.npz").unlink()
+    room.collect_views(plain, _config(start, folder))
+    with (
+        np.load(folder / "views" / "synthetic_002.npz") as view,
+        np.load(folder / "faces" / "synthetic_002.npz") as face,
+    ):
+        np.testing.assert_array_equal(view["estimate"], face["a"])
+
+
 def test_it_learns_and_leaves_the_rest_as_it_was(model, start, trained):
     folder, _, refined = trained
     table = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
@@ -138,3 +151,5 @@ def test_the_command(model, start, trained, tmp_path, capsys):
     assert load_coarse_run(output, model).config.refined == (4,)
     assert main(["train", "refine", "--output", str(output)]) == 2
     assert "--coarse" in capsys.readouterr().err
+    assert main(["train", "refine", "--coarse", str(start), "--photos", "x", "--output", str(output)]) == 2
+    assert "--photos and --fits together" in capsys.readouterr().err
