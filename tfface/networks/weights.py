@@ -11,7 +11,7 @@ from tfface.output import write_arrays
 
 
 def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
-    """Writes all weights of `model` as float16 into one .npz, whole or not at all; random generators' states are none."""
+    """Writes all weights of `model`, no states of random generators, as float16 into one .npz, whole or not at all."""
     arrays = {key(variable): np.asarray(variable).astype(np.float16) for variable in model.weights}
     if len(arrays) != len(model.weights):
         raise ValueError("expected every variable of the model to have a path of its own; give its layers names")
