@@ -19,6 +19,8 @@ COARSE = CoarseNetConfig(
     mirrored=True,
     aligned=(4, 8),
     refined=(4, 6),
+    look=(4, 6),
+    looks=2,
 )
 FINE = FineNetConfig(
     width=0.1, regressor=(8,), slopes=True, standardise=True, light=4.0, smooth_upsampling=True, shape=(4, 6)
@@ -43,8 +45,9 @@ def networks(residual: bool = False):
     scale = np.where(np.arange(290) < 284, 0.03, 0.004)
     kernel.assign(random.normal(size=kernel.shape) * scale)
     built.fine.detail_layer.kernel.assign(random.normal(size=built.fine.detail_layer.kernel.shape) * 0.3)
-    steps = built.coarse.refine_net.get_layer("steps").kernel
-    steps.assign(random.normal(size=steps.shape) * 0.05)
+    for network in (built.coarse.refine_net, built.coarse.look_net):
+        steps = network.get_layer("steps").kernel
+        steps.assign(random.normal(size=steps.shape) * 0.05)
     relief = built.fine.shape_net.get_layer("shape_answer").kernel
     relief.assign(random.normal(size=relief.shape) * 0.05)
     return built

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfface.morphable import representation
-from tfface.rendering.aligned_view import CELLS, DIRECTIONS, PICTURE, AlignedView
+from tfface.rendering.aligned_view import CELLS, DIRECTIONS, PATCH, PICTURE, AlignedView
 
 SIZE = 100
 
@@ -90,3 +90,21 @@ def test_what_the_face_turns_away_or_the_crop_lacks_is_not_seen(view):
     sides = seen[1][left].mean(), seen[1][right].mean()
     assert min(sides) < 0.5 * max(sides)
     assert seen[2][right].mean() < 0.3 < seen[2][left].mean()
+
+
+def test_patches_are_the_picture_cell_by_cell(view):
+    r = some_r(3, 1)
+    image = waves()
+    picture, seen = (x.numpy()[0, ..., 0] for x in view.picture(image, r))
+    patches = view.patches(image, r).numpy()[0]
+    assert patches.shape == (CELLS, CELLS, PATCH)
+    for i, j in ((5, 9), (16, 16), (20, 11)):
+        block = np.s_[4 * i : 4 * i + 4, 4 * j : 4 * j + 4]
+        np.testing.assert_allclose(patches[i, j, :16], picture[block].ravel(), atol=1e-6)
+        assert patches[i, j, 32] == pytest.approx(seen[block].mean(), abs=1e-6)
+    # By contrast around: neither brighter light nor a shadow across the face changes it much.
+    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    shaded = image * (0.4 + 0.6 * x / SIZE)[None, ..., None]
+    local, other = patches[..., 16:32], view.patches(shaded, r).numpy()[0, ..., 16:32]
+    assert np.corrcoef(local.ravel(), other.ravel())[0, 1] > 0.9
+    assert abs(local.mean()) < 0.1

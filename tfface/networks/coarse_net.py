@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfface.morphable import representation
 from tfface.networks.aligned_net import build_aligned_net
+from tfface.networks.look_net import build_look_net
 from tfface.networks.point_head import build_points_to_face, joint_to_face, locate, point_vertices
 from tfface.networks.refine_net import build_refine_net
 from tfface.rendering.aligned_view import AlignedView
@@ -46,6 +47,8 @@ class CoarseNetConfig:
         is none. Not in training: `pipelines.fit_aligned` solves for its weights afterwards.
       refined: widths of `refine_net`, which then corrects what is still wrong; () is none. `pipelines.train_refine`
         trains it afterwards.
+      look: widths of `look_net`, which corrects the rest; () is none. `pipelines.train_look` trains it afterwards.
+      looks: times that it does.
     """
 
     size: int = 200
@@ -61,12 +64,16 @@ class CoarseNetConfig:
     mirrored: bool = False
     aligned: tuple[int, ...] = ()
     refined: tuple[int, ...] = ()
+    look: tuple[int, ...] = ()
+    looks: int = 1
 
     def __post_init__(self):
         if len(self.aligned) not in (0, 2):
             raise ValueError(
                 f"expected `aligned` as two numbers, features and directions, or none, received {self.aligned}"
             )
+        if self.looks < 1:
+            raise ValueError(f"expected at least 1 of `looks`, received {self.looks}")
         if self.joint and not self.points:
             raise ValueError(f"expected points for `joint` to read, received joint={self.joint} without points")
 
@@ -180,6 +187,7 @@ class IterativeCoarseNet(keras.Model):
         self.feedback = FeedbackRenderer(model, self.config.size)
         self.aligned_net = build_aligned_net(*self.config.aligned) if self.config.aligned else None
         self.refine_net = build_refine_net(self.config.refined) if self.config.refined else None
+        self.look_net = build_look_net(self.config.look) if self.config.look else None
         for network in self.corrections.values():
             network.trainable = False
         self.aligned_view = AlignedView(model, self.config.size) if self.corrections else None
@@ -187,7 +195,7 @@ class IterativeCoarseNet(keras.Model):
     @property
     def corrections(self) -> dict[str, keras.Model]:
         """The networks that correct the last pass's answer by the aligned picture, one after the other, by name."""
-        found = {"aligned": self.aligned_net, "refine": self.refine_net}
+        found = {"aligned": self.aligned_net, "refine": self.refine_net, "look": self.look_net}
         return {name: network for name, network in found.items() if network is not None}
 
     def freeze_points_to_face(self):
@@ -223,18 +231,25 @@ class IterativeCoarseNet(keras.Model):
         return (answer + reflection(mirrored)) / 2.0
 
     def corrected(self, image: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
-        """r `[B, 290]` as `corrections` leave it; not for training.
+        """r `[B, 290]` as `corrections` leave it; not for training."""
+        for name in self.corrections:
+            for _ in range(self.config.looks if name == "look" else 1):
+                r = self.corrected_by(name, image, r)
+        return r
 
-        Each sees the picture as it lies on the last estimate and its mirror image, and the mean of both answers counts.
+    def corrected_by(self, name: str, image: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
+        """r `[B, 290]` as one of `corrections` leaves it; not for training.
+
+        It sees the picture as it lies on the estimate and its mirror image, and the mean of both answers counts.
         """
         reflection = self.face_model.reflection
-        images = tf.concat([image, _flipped(image)], axis=0)
-        for network in self.corrections.values():
-            estimates = tf.concat([r, reflection(r)], axis=0)
-            answers = estimates + network([self.aligned_view(images, estimates), estimates], training=False)
-            answer, mirrored = tf.split(answers, 2)
-            r = (answer + reflection(mirrored)) / 2.0
-        return r
+        images, estimates = tf.concat([image, _flipped(image)], axis=0), tf.concat([r, reflection(r)], axis=0)
+        if name == "look":
+            step, _ = self.look_net([self.aligned_view.patches(images, estimates), estimates], training=False)
+        else:
+            step = self.corrections[name]([self.aligned_view(images, estimates), estimates], training=False)
+        answer, mirrored = tf.split(estimates + step, 2)
+        return (answer + reflection(mirrored)) / 2.0
 
     def all_passes(self, image: tf.Tensor, training: bool = False, passes: int | None = None) -> tf.Tensor:
         """The estimate after every pass, `[B, passes, 290]`.
@@ -260,6 +275,18 @@ class IterativeCoarseNet(keras.Model):
 
     def call(self, image, training=False):
         return self.all_passes(image, training)[:, -1]
+
+
+def changed(coarse: IterativeCoarseNet, **changes) -> IterativeCoarseNet:
+    """The same CoarseNet, its configuration with `changes` and its weights its own; networks that it lacks are
+    untrained, and those whose architecture the changes concern."""
+    other = IterativeCoarseNet(coarse.face_model, dataclasses.replace(coarse.config, **changes))
+    other.network.set_weights(coarse.network.get_weights())
+    for name, network in other.corrections.items():
+        field = {"refine": "refined"}.get(name, name)
+        if name in coarse.corrections and field not in changes:
+            network.set_weights(coarse.corrections[name].get_weights())
+    return other
 
 
 @tf.custom_gradient

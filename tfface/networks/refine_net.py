@@ -11,9 +11,9 @@ import tensorflow as tf
 from tfface.morphable import representation
 from tfface.rendering.aligned_view import CELLS, DIRECTIONS
 
-_ESTIMATE = np.r_[np.full(representation.GEOMETRY_SIZE, 0.5), 3.0, 2.0, 3.0, 5.0, 5.0, 5.0]
+ESTIMATE_SCALE = np.r_[np.full(representation.GEOMETRY_SIZE, 0.5), 3.0, 2.0, 3.0, 5.0, 5.0, 5.0]
 """What brings the numbers of an estimate to about 1."""
-_STEP = np.r_[np.full(representation.GEOMETRY_SIZE, 0.5), 0.03, 0.03, 0.03, 0.015, 0.015, 0.02]
+STEP_SCALE = np.r_[np.full(representation.GEOMETRY_SIZE, 0.5), 0.03, 0.03, 0.03, 0.015, 0.015, 0.02]
 """What the numbers of r are off by, about: the network's answer is in these units."""
 
 
@@ -68,9 +68,11 @@ def build_refine_net(widths: tuple[int, ...]) -> keras.Model:
     # As in CoarseNet: where something is matters, and averages would lose it.
     places = keras.layers.Conv2D(widths[0], 1, activation="relu", name="places")(x)
     places = keras.layers.Dropout(0.2)(keras.layers.Flatten()(places))
-    known = keras.layers.Rescaling(_ESTIMATE.tolist(), name="known")(estimate)
+    known = keras.layers.Rescaling(ESTIMATE_SCALE.tolist(), name="known")(estimate)
     x = keras.layers.Concatenate()([places, known])
     x = keras.layers.Dropout(0.2)(keras.layers.Dense(3 * widths[-1], activation="relu", name="together")(x))
     # Zeros: an untrained network adds nothing.
     x = keras.layers.Dense(representation.SIZE, kernel_initializer="zeros", dtype="float32", name="steps")(x)
-    return keras.Model([gradients, estimate], keras.layers.Rescaling(_STEP.tolist(), name="r")(x), name="refine_net")
+    return keras.Model(
+        [gradients, estimate], keras.layers.Rescaling(STEP_SCALE.tolist(), name="r")(x), name="refine_net"
+    )

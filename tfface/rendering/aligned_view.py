@@ -22,6 +22,8 @@ PICTURE = 128
 CELLS = 32
 """Cells along each side whose gradients are pooled: about 6 mm each."""
 DIRECTIONS = 8
+PATCH = 2 * (PICTURE // CELLS) ** 2 + 1
+"""Channels of `AlignedView.patches`."""
 _NODES = 32
 """Places along each side that are projected; those of the pixels between them are interpolated."""
 _AZIMUTH = np.radians(80.0)
@@ -96,6 +98,23 @@ class AlignedView:
         pooled = [tf.sqrt(_along_both(_POOLED, tf.square(tf.square(x)) * share) + 1e-6) for x in along]
         return tf.stack([*pooled, _along_both(_POOLED, inner)], axis=-1)
 
+    def patches(self, image: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
+        """`[B, 32, 32, 33]`: each cell's 4×4 px of the aligned picture, row by row, as they are and by the contrast
+        around them, and how well the cell is seen.
+
+        Args:
+          image: `[B, size, size, 1]` grey.
+          r: `[B, 290]`, the estimate.
+        """
+        picture, seen = self.picture(image, r)
+        shown = seen[..., 0]
+        area = _along_both(_NEARBY, shown) + 1e-2
+        away = (picture[..., 0] - _along_both(_NEARBY, picture[..., 0]) / area) * shown
+        local = away / (tf.sqrt(_along_both(_NEARBY, tf.square(away)) / area) + 0.1)
+        width = PICTURE // CELLS
+        parts = [tf.nn.space_to_depth(plane, width) for plane in (picture, local[..., None])]
+        return tf.concat([*parts, tf.nn.avg_pool2d(seen, width, width, "VALID")], axis=-1)
+
 
 def _slopes(picture: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Slopes of `[B, H, W]` to the right and down, per pixel, by Sobel's filter; and how well all of its nine pixels
@@ -132,7 +151,7 @@ def _gaussian(deviation: float) -> np.ndarray:
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
-_POOLED, _GAUSSIAN = _pooling(), _gaussian(16.0)
+_POOLED, _GAUSSIAN, _NEARBY = _pooling(), _gaussian(16.0), _gaussian(4.0)
 _ENLARGED = axis_weights(_NODES, 0.0, _NODES / PICTURE, PICTURE)
 
 
