@@ -20,7 +20,7 @@ from tfface.errors import InputError
 from tfface.losses.landmarks import ProjectedLandmarks
 from tfface.morphable import representation
 from tfface.morphable.model import MorphableModel
-from tfface.networks.coarse_net import IterativeCoarseNet
+from tfface.networks.coarse_net import IterativeCoarseNet, changed
 from tfface.output import write_arrays
 from tfface.pipelines.assemble import load_coarse_run, save_coarse_run
 from tfface.pipelines.coarse_data import CoarseDataConfig, coarse_dataset, synthetic_batches
@@ -216,10 +216,7 @@ def fit(coarse: IterativeCoarseNet, config: FitAlignedConfig) -> IterativeCoarse
     Raises:
       FileNotFoundError, ValueError: see `collect`.
     """
-    corrected = IterativeCoarseNet(
-        coarse.face_model, dataclasses.replace(coarse.config, aligned=tuple(config.network), refined=())
-    )
-    corrected.network.set_weights(coarse.network.get_weights())
+    corrected = changed(coarse, aligned=tuple(config.network), refined=(), look=())
     synthetic, photographs = collect(coarse, config)
     examples = Examples(corrected, synthetic[0])
     sums, of_photos, held_out = add_up(examples, synthetic[:-1]), None, [synthetic[-1]]

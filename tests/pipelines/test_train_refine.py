@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.pipelines.test_fit_aligned import TINY, plain_faces
 from tfface.cli import main
-from tfface.networks.coarse_net import IterativeCoarseNet
+from tfface.networks.coarse_net import IterativeCoarseNet, changed
 from tfface.pipelines import fit_aligned
 from tfface.pipelines import train_refine as room
 from tfface.pipelines.assemble import load_coarse_run, save_coarse_run
@@ -67,7 +67,7 @@ def _with_views(trained, folder):
 
 def test_views_are_of_the_first_corrections_estimate_both_ways(model, start, trained):
     folder, _, _ = trained
-    plain = room.unrefined(load_coarse_run(start, model))
+    plain = changed(load_coarse_run(start, model), refined=())
     assert list(plain.corrections) == ["aligned"]
     with np.load(folder / "faces" / "synthetic_001.npz") as file:
         image, r, a = tf.constant(file["image"][:3], tf.float32) / 255.0, file["r"][:3], file["a"][:3]
@@ -112,7 +112,7 @@ def test_it_learns_and_leaves_the_rest_as_it_was(model, start, trained):
     trainer = room.RefineTrainer(refined, TrainRefineConfig())
     first, second = (
         trainer.criterion(r, net.corrected(image, a), np.zeros(len(r), np.float32)).numpy().mean()
-        for net in (room.unrefined(before), after)
+        for net in (changed(before, refined=()), after)
     )
     assert second < 0.97 * first
 
@@ -126,20 +126,6 @@ def test_an_interrupted_run_goes_on_alike(model, start, trained, interrupted, tm
     with np.load(whole / "refine.npz") as one, np.load(halves / "refine.npz") as other:
         for name in one.files:
             np.testing.assert_allclose(one[name], other[name], atol=2e-3, err_msg=name)
-
-
-def test_photographs_count_by_their_landmarks(model, start):
-    coarse = load_coarse_run(start, model)
-    trainer = room.RefineTrainer(coarse, TrainRefineConfig(features=0.0, prior=0.0))
-    true = np.zeros((1, 290), np.float32)
-    found = true + np.eye(1, 290, 0, dtype=np.float32)
-    synthetic, photo = (float(trainer.criterion(true, found, np.float32([share]))[0]) for share in (0, 1))
-    points = trainer.points(found) - trainer.points(true)
-    beside = np.sqrt(np.square(points[0, :, :2]).sum(-1) + 0.25) - 0.5
-    deep = points[0, :, 2] - points[0, :, 2].numpy().mean()
-    shape = 0.05 * float(trainer.gram[0, 0])
-    assert synthetic == pytest.approx(beside.mean() + 0.5 * (np.sqrt(deep**2 + 0.25) - 0.5).mean() + shape, rel=1e-3)
-    assert photo == pytest.approx(beside[:68].mean() + 0.1 * beside.mean() + 0.6 * shape, rel=1e-3)
 
 
 def test_the_command(model, start, trained, tmp_path, capsys):

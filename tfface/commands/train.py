@@ -1,6 +1,6 @@
-"""Trains CoarseNet (`train coarse`) and its correction (`train refine`), then FineNet, alone or with it (`train
-end-to-end`), what tells where detail belongs (`train skin`), what judges it by the whole face (`train context`) and, if
-wanted, what corrects the coarse shape before (`train shape`). `train assemble` joins them.
+"""Trains CoarseNet (`train coarse`) and its corrections (`train refine`, `train look`), then FineNet, alone or with it
+(`train end-to-end`), what tells where detail belongs (`train skin`), what judges it by the whole face (`train context`)
+and, if wanted, what corrects the coarse shape before (`train shape`). `train assemble` joins them.
 
 The same command goes on where an interrupted run stopped. docs/training.md tells which data to bring.
 """
@@ -12,6 +12,7 @@ import os
 from tfface.errors import InputError
 
 _PARTS = ("shape", "context", "skin")
+_CORRECTIONS = ("refine", "look")
 HELP = "train the networks, or go on with a run"
 
 
@@ -22,8 +23,9 @@ def configure(parser: argparse.ArgumentParser):
         ("coarse", "CoarseNet, on synthetic faces and, if there are some, fitted photographs (§3)"),
         (
             "refine",
-            "what corrects CoarseNet's last answer by the picture as it lies on the face; not in the paper",
+            "what corrects CoarseNet's last answer by gradients of the picture on the face; not in the paper",
         ),
+        ("look", "what corrects that by the picture on the face itself, several times; not in the paper"),
         ("shape", "the part of FineNet that corrects the coarse shape, on synthetic faces; not in the paper"),
         (
             "context",
@@ -36,7 +38,7 @@ def configure(parser: argparse.ArgumentParser):
         ("end-to-end", "FineNet on fitted photographs, joined to CoarseNet if that is named (§4)"),
     ):
         stage = stages.add_parser(name, help=text, description=text)
-        presets = ("release",) if name in (*_PARTS, "refine") else ("paper", "release")
+        presets = ("release",) if name in _PARTS + _CORRECTIONS else ("paper", "release")
         stage.add_argument("--preset", choices=presets, default="release", help="the recipe to start from")
         stage.add_argument("--show", action="store_true", help="print the recipe and stop")
         stage.add_argument(
@@ -62,7 +64,7 @@ def configure(parser: argparse.ArgumentParser):
             "--photos", metavar="DIR", help="photographs with landmarks, laid out as docs/training.md says"
         )
         stage.add_argument("--fits", metavar="FILE", help="their fits, from `python -m tfface.pipelines.fit_photos`")
-        if name in ("refine", "end-to-end"):
+        if name in (*_CORRECTIONS, "end-to-end"):
             stage.add_argument("--coarse", metavar="DIR", help="folder of a run of `train coarse` to train on")
     text = "one model folder for `tfface reconstruct --model` from the folders of two runs"
     together = stages.add_parser("assemble", help=text, description=text)
@@ -109,6 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
         stages = {
             "coarse": _coarse,
             "refine": _refine,
+            "look": _look,
             "shape": _shape,
             "context": _context,
             "skin": _skin,
@@ -135,17 +138,27 @@ def _coarse(arguments) -> int:
 
 
 def _refine(arguments) -> int:
-    from tfface.morphable.model import MorphableModel
     from tfface.pipelines.train_refine import PRESETS, train_refine
 
-    config = PRESETS[arguments.preset]
-    config = _named(
-        dataclasses.replace(config, data=_named(config.data, arguments, "photos", "fits")), arguments, "coarse"
-    )
+    return _correction(arguments, PRESETS, train_refine)
+
+
+def _look(arguments) -> int:
+    from tfface.pipelines.train_look import PRESETS, train_look
+
+    return _correction(arguments, PRESETS, train_look)
+
+
+def _correction(arguments, presets, train) -> int:
+    from tfface.morphable.model import MorphableModel
+
+    config = presets[arguments.preset]
+    data = _named(config.data, arguments, "photos", "fits")
+    config = _named(dataclasses.replace(config, data=data), arguments, "coarse")
     config = _asked(config, arguments)
     if arguments.show:
         return _show(config)
-    train_refine(MorphableModel.default(), config)
+    train(MorphableModel.default(), config)
     print(f"CoarseNet: {config.output} (`tfface train assemble --coarse {config.output} …` makes a model of it)")
     return 0
 

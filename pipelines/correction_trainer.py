@@ -1,0 +1,127 @@
+"""What the trainings of CoarseNet's corrections share: the criterion, the optimizer, resuming, and what is saved."""
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from tfface.losses.estimates import EstimateCriterion, EstimateWeights
+from tfface.networks.coarse_net import IterativeCoarseNet
+from tfface.pipelines.assemble import save_coarse_run
+from tfface.pipelines.runs import averaged, finished_epochs, verbosity
+
+
+class CorrectionTrainer(keras.Model):
+    """Trains one correction of a CoarseNet by `fit`; a subclass has `answer`.
+
+    Args:
+        coarse: an `IterativeCoarseNet`.
+        network: the one of its corrections that is trained.
+        weights: of the criterion.
+        seed: of what is dropped out.
+    """
+
+    def __init__(self, coarse: IterativeCoarseNet, network: keras.Model, weights: EstimateWeights, seed: int, **kwargs):
+        super().__init__(**kwargs)
+        # Not CoarseNet: all layers that a Keras model holds are taken to be what it trains.
+        self.network, self.seed = network, seed
+        for layer in network.layers:
+            layer.trainable = True
+        network.trainable = True
+        self.criterion = EstimateCriterion(coarse.face_model, coarse.config.size, weights)
+        # Mean distances of the landmarks in px, and those before the correction.
+        self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "landmarks_px", "before_px")}
+        self._dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+        self.built = True
+
+    @property
+    def metrics(self):
+        return list(self._means.values())
+
+    def answer(self, faces: dict, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """r `[B, 290]` as the network makes it of faces' "estimate", and what else is made small, `[B]`."""
+        raise NotImplementedError
+
+    def call(self, faces, training=False):
+        return self.answer(faces, training)[0]
+
+    def train_step(self, faces):
+        # A backup doesn't hold how far random numbers have come: each step has its own, also after one is restored.
+        for number, layer in enumerate(self._dropouts):
+            state = layer.seed_generator.state
+            state.assign(tf.cast(tf.stack([self.seed + number, self.optimizer.iterations.value]), state.dtype))
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(self._note(faces, training=True))
+        variables = self.network.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        return self.get_metrics_result()
+
+    def test_step(self, faces):
+        self._note(faces, training=False)
+        return self.get_metrics_result()
+
+    def _note(self, faces, training):
+        """What is made small `[B]`, taken into the metrics."""
+        found, beside = self.answer(faces, training)
+        loss = self.criterion(faces["r"], found, faces["photo"]) + beside
+        self._means["loss"].update_state(loss)
+        for name, r in (("landmarks_px", found), ("before_px", faces["estimate"])):
+            self._means[name].update_state(self.criterion.landmarks_px(faces["r"], r))
+        return loss
+
+    def compile_for(self, learning_rate: float, steps: int, weight_decay: float, average: float) -> None:
+        """AdamW, whose learning rate rises over 100 steps and falls along a cosine to a fiftieth."""
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.05 * learning_rate, steps, alpha=0.02, warmup_target=learning_rate, warmup_steps=100
+        )
+        optimizer = keras.optimizers.AdamW(
+            schedule, weight_decay=weight_decay, global_clipnorm=2.0, use_ema=True, ema_momentum=average
+        )
+        self.compile(optimizer, jit_compile=False)
+        # The optimizer needs its variables before a backup can be restored into it.
+        optimizer.build(self.network.trainable_variables)
+
+    def train(
+        self,
+        coarse: IterativeCoarseNet,
+        dataset,
+        held_out: tf.data.Dataset,
+        output: Path,
+        steps: int,
+        epoch_steps: int,
+    ) -> None:
+        """Trains, or goes on where an interrupted run stopped, and saves CoarseNet to `output` after every epoch.
+
+        Args:
+            coarse: whose correction this is.
+            dataset: a function of the number of the first batch.
+            held_out: validated on.
+            output: folder of the run.
+            steps: in all.
+            epoch_steps: per epoch.
+        """
+        self.fit(
+            dataset(finished_epochs(output / "backup") * epoch_steps),
+            epochs=-(-steps // epoch_steps),
+            steps_per_epoch=epoch_steps,
+            validation_data=held_out,
+            verbose=verbosity(),
+            callbacks=[
+                keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
+                keras.callbacks.CSVLogger(str(output / "history.csv"), append=True),
+                SaveRun(coarse, output),
+                keras.callbacks.TerminateOnNaN(),
+            ],
+        )
+
+
+class SaveRun(keras.callbacks.Callback):
+    """Writes CoarseNet with the averaged weights of the correction, complete and loadable, after every epoch."""
+
+    def __init__(self, coarse: IterativeCoarseNet, folder: Path):
+        super().__init__()
+        self.coarse, self.folder = coarse, folder
+
+    def on_epoch_end(self, epoch, logs=None):
+        with averaged(self.model.optimizer, self.model.network.trainable_variables):
+            save_coarse_run(self.coarse, self.folder)
