@@ -67,8 +67,10 @@ class AlignedView:
         place = project(nodes, *camera)[..., :2]
         # How far the mean face turns towards the viewer there: the estimate's own normals would tell hardly more.
         facing = tf.matmul(camera.rotation[:, 2], self.normals, transpose_b=True)
+        # A constant, once: an array would be in the graph as often as it is named.
+        enlarged = tf.constant(_ENLARGED)
         planes = [place[..., 0], place[..., 1], facing]
-        x, y, facing = (_along_both(_ENLARGED, tf.reshape(plane, [-1, _NODES, _NODES])) for plane in planes)
+        x, y, facing = (_along_both(enlarged, tf.reshape(plane, [-1, _NODES, _NODES])) for plane in planes)
         place, facing = tf.stack([x, y], axis=-1), facing[..., None]
         within = tf.cast((place > 0.0) & (place < float(self.size)), tf.float32)
         seen = tf.clip_by_value(4.0 * facing, 0.0, 1.0) * within[..., :1] * within[..., 1:] * self.inside
@@ -88,15 +90,16 @@ class AlignedView:
         # Plane by plane, which is three times as fast as with channels last.
         picture, seen = (plane[..., 0] for plane in self.picture(image, r))
         across, down, inner = _slopes(picture, seen)
+        gaussian, pool = tf.constant(_GAUSSIAN), tf.constant(_POOLED)
         squared = tf.square(across) + tf.square(down) + 1e-8
         strength = tf.sqrt(squared) * inner
-        around = _along_both(_GAUSSIAN, strength) / (_along_both(_GAUSSIAN, inner) + 1e-3) + 0.05
+        around = _along_both(gaussian, strength) / (_along_both(gaussian, inner) + 1e-3) + 0.05
         # Each gradient counts for the directions next to its own: by the fourth power of the cosine.
         share = strength / (tf.square(squared) * around)
         angles = 2.0 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
         along = [tf.nn.relu(float(np.cos(a)) * across + float(np.sin(a)) * down) for a in angles]
-        pooled = [tf.sqrt(_along_both(_POOLED, tf.square(tf.square(x)) * share) + 1e-6) for x in along]
-        return tf.stack([*pooled, _along_both(_POOLED, inner)], axis=-1)
+        pooled = [tf.sqrt(_along_both(pool, tf.square(tf.square(x)) * share) + 1e-6) for x in along]
+        return tf.stack([*pooled, _along_both(pool, inner)], axis=-1)
 
     def patches(self, image: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
         """`[B, 32, 32, 33]`: each cell's 4×4 px of the aligned picture, row by row, as they are and by the contrast
@@ -107,10 +110,11 @@ class AlignedView:
           r: `[B, 290]`, the estimate.
         """
         picture, seen = self.picture(image, r)
-        shown = seen[..., 0]
-        area = _along_both(_NEARBY, shown) + 1e-2
-        away = (picture[..., 0] - _along_both(_NEARBY, picture[..., 0]) / area) * shown
-        local = away / (tf.sqrt(_along_both(_NEARBY, tf.square(away)) / area) + 0.1)
+        shown, nearby = seen[..., 0], tf.constant(_NEARBY)
+        area, near = tf.split(_along_both(nearby, tf.concat([shown, picture[..., 0]], axis=0)), 2)
+        area += 1e-2
+        away = (picture[..., 0] - near / area) * shown
+        local = away / (tf.sqrt(_along_both(nearby, tf.square(away)) / area) + 0.1)
         width = PICTURE // CELLS
         parts = [tf.nn.space_to_depth(plane, width) for plane in (picture, local[..., None])]
         return tf.concat([*parts, tf.nn.avg_pool2d(seen, width, width, "VALID")], axis=-1)
@@ -132,7 +136,7 @@ def _slopes(picture: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, 
     return row[:, :, 2:] - row[:, :, :-2], column[:, 2:] - column[:, :-2], inner
 
 
-def _along_both(weights: np.ndarray, values: tf.Tensor) -> tf.Tensor:
+def _along_both(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """`[B, W, W]` by weights `[N, W]` along rows and columns, `[B, N, N]`."""
     return tf.einsum("ih,bhw,jw->bij", weights, values, weights)
 
