@@ -3,12 +3,21 @@
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfface.losses.estimates import EstimateCriterion, EstimateWeights
 from tfface.networks.coarse_net import IterativeCoarseNet
 from tfface.pipelines.assemble import save_coarse_run
 from tfface.pipelines.runs import averaged, finished_epochs, verbosity
+
+
+def joined(parts: dict[str, list[np.ndarray]]) -> dict[str, tf.Tensor]:
+    """Arrays of several files as one tensor per name; `parts` is emptied.
+
+    On the CPU, whole: those of one name are let go of while the next is joined.
+    """
+    return {name: tf.constant(np.concatenate(parts.pop(name))) for name in list(parts)}
 
 
 class CorrectionTrainer(keras.Model):
@@ -69,41 +78,44 @@ class CorrectionTrainer(keras.Model):
             self._means[name].update_state(self.criterion.landmarks_px(faces["r"], r))
         return loss
 
-    def compile_for(self, learning_rate: float, steps: int, weight_decay: float, average: float) -> None:
-        """AdamW, whose learning rate rises over 100 steps and falls along a cosine to a fiftieth."""
+    def compile_for(self, config) -> None:
+        """AdamW, whose learning rate rises over 100 steps and falls along a cosine to a fiftieth.
+
+        Args:
+            config: of the run: its `learning_rate`, `steps`, `weight_decay` and `average` count.
+        """
         schedule = keras.optimizers.schedules.CosineDecay(
-            0.05 * learning_rate, steps, alpha=0.02, warmup_target=learning_rate, warmup_steps=100
+            0.05 * config.learning_rate,
+            config.steps,
+            alpha=0.02,
+            warmup_target=config.learning_rate,
+            warmup_steps=100,
         )
         optimizer = keras.optimizers.AdamW(
-            schedule, weight_decay=weight_decay, global_clipnorm=2.0, use_ema=True, ema_momentum=average
+            schedule,
+            weight_decay=config.weight_decay,
+            global_clipnorm=2.0,
+            use_ema=True,
+            ema_momentum=config.average,
         )
         self.compile(optimizer, jit_compile=False)
         # The optimizer needs its variables before a backup can be restored into it.
         optimizer.build(self.network.trainable_variables)
 
-    def train(
-        self,
-        coarse: IterativeCoarseNet,
-        dataset,
-        held_out: tf.data.Dataset,
-        output: Path,
-        steps: int,
-        epoch_steps: int,
-    ) -> None:
-        """Trains, or goes on where an interrupted run stopped, and saves CoarseNet to `output` after every epoch.
+    def train(self, coarse: IterativeCoarseNet, dataset, held_out: tf.data.Dataset, config) -> None:
+        """Trains, or goes on where an interrupted run stopped, and saves CoarseNet after every epoch.
 
         Args:
             coarse: whose correction this is.
             dataset: a function of the number of the first batch.
             held_out: validated on.
-            output: folder of the run.
-            steps: in all.
-            epoch_steps: per epoch.
+            config: of the run: its `output`, `steps` and `epoch_steps` count.
         """
+        output = Path(config.output)
         self.fit(
-            dataset(finished_epochs(output / "backup") * epoch_steps),
-            epochs=-(-steps // epoch_steps),
-            steps_per_epoch=epoch_steps,
+            dataset(finished_epochs(output / "backup") * config.epoch_steps),
+            epochs=-(-config.steps // config.epoch_steps),
+            steps_per_epoch=config.epoch_steps,
             validation_data=held_out,
             verbose=verbosity(),
             callbacks=[

@@ -17,7 +17,7 @@ from tfface.networks.coarse_net import IterativeCoarseNet, changed
 from tfface.output import write_arrays
 from tfface.pipelines.assemble import load_coarse_run
 from tfface.pipelines.coarse_data import CoarseDataConfig
-from tfface.pipelines.correction_trainer import CorrectionTrainer
+from tfface.pipelines.correction_trainer import CorrectionTrainer, joined
 from tfface.pipelines.fit_aligned import FitAlignedConfig, collect
 from tfface.pipelines.runs import write_config
 from tfface.pipelines.shuffling import seekable_indices
@@ -130,8 +130,7 @@ def read_faces(paths) -> dict[str, tf.Tensor]:
             found["photo"] = np.full(len(found["r"]), file["photo"], np.float32)
         for name, values in found.items():
             parts[name].append(values)
-    # On the CPU, whole: one file after the other is let go of while they are joined.
-    return {name: tf.constant(np.concatenate(parts.pop(name))) for name in list(parts)}
+    return joined(parts)
 
 
 def disturbed_faces(model, faces: dict[str, tf.Tensor], config: TrainLookConfig, start: int = 0) -> tf.data.Dataset:
@@ -211,7 +210,7 @@ def train_look(model, config: TrainLookConfig) -> IterativeCoarseNet:
         raise ValueError("expected --photos and --fits together, or neither")
     given = load_coarse_run(config.coarse, model)
     plain = changed(given, look=())
-    output = write_config(config)
+    write_config(config)
     kinds = collect_faces(plain, config)
     faces = read_faces([path for paths in kinds for path in paths[:-1]])
     last = read_faces([paths[-1] for paths in kinds])
@@ -221,15 +220,13 @@ def train_look(model, config: TrainLookConfig) -> IterativeCoarseNet:
     if given.config.look == coarse.config.look:
         coarse.look_net.set_weights(given.look_net.get_weights())
     trainer = LookTrainer(coarse, config)
-    trainer.compile_for(config.learning_rate, config.steps, config.weight_decay, config.average)
+    trainer.compile_for(config)
     trainer.train(
         coarse,
         lambda start: disturbed_faces(model, faces, config, start),
         tf.data.Dataset.from_tensor_slices(last)
         .batch(100)
         .map(lambda some: some | {"image": tf.cast(some["image"], tf.float32) / 255.0}),
-        output,
-        config.steps,
-        config.epoch_steps,
+        config,
     )
     return coarse

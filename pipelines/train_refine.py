@@ -16,7 +16,7 @@ from tfface.networks.coarse_net import IterativeCoarseNet, changed
 from tfface.output import write_arrays
 from tfface.pipelines.assemble import load_coarse_run
 from tfface.pipelines.coarse_data import CoarseDataConfig
-from tfface.pipelines.correction_trainer import CorrectionTrainer
+from tfface.pipelines.correction_trainer import CorrectionTrainer, joined
 from tfface.pipelines.fit_aligned import FitAlignedConfig, collect
 from tfface.pipelines.runs import write_config
 from tfface.pipelines.shuffling import seekable_indices
@@ -122,8 +122,7 @@ def read_views(model, paths) -> dict[str, tf.Tensor]:
             parts["photo"] += [np.full(2 * len(r), file["photo"], np.float32)]
         parts["r"] += [r, model.reflection(r).numpy()]
         parts["estimate"] += [estimate, model.reflection(estimate).numpy()]
-    # On the CPU, whole: one file after the other is let go of while they are joined.
-    return {name: tf.constant(np.concatenate(parts.pop(name))) for name in list(parts)}
+    return joined(parts)
 
 
 def views_dataset(views: dict[str, tf.Tensor], batch: int, seed: int, start: int = 0) -> tf.data.Dataset:
@@ -161,7 +160,7 @@ def build_trainer(coarse: IterativeCoarseNet, config: TrainRefineConfig, views: 
         [tf.reduce_mean(some, axis=0), tf.math.reduce_std(some, axis=0) + 0.02]
     )
     trainer = RefineTrainer(coarse, config)
-    trainer.compile_for(config.learning_rate, config.steps, config.weight_decay, config.average)
+    trainer.compile_for(config)
     return trainer
 
 
@@ -182,7 +181,7 @@ def train_refine(model, config: TrainRefineConfig) -> IterativeCoarseNet:
         # Found out only after the synthetic faces, otherwise.
         raise ValueError("expected --photos and --fits together, or neither")
     plain = changed(load_coarse_run(config.coarse, model), refined=(), look=())
-    output = write_config(config)
+    write_config(config)
     kinds = [paths for paths in collect_views(plain, config) if paths]
     views = read_views(model, [path for paths in kinds for path in paths[:-1]])
     held_out = read_views(model, [paths[-1] for paths in kinds])
@@ -193,8 +192,6 @@ def train_refine(model, config: TrainRefineConfig) -> IterativeCoarseNet:
         coarse,
         lambda start: views_dataset(views, config.batch, config.seed, start),
         tf.data.Dataset.from_tensor_slices(held_out).batch(100),
-        output,
-        config.steps,
-        config.epoch_steps,
+        config,
     )
     return coarse
