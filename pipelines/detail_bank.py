@@ -10,6 +10,7 @@ numbers (`pipelines.synthetic_detail`) are far below.
 import argparse
 import dataclasses
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class DetailBankConfig:
       angle_off: the same for pitch, yaw and roll, degrees.
       place_off: the same for shift (half crop widths) and ln(scale).
       exact: share of heads whose coarse face is the true one.
-      flat: share of pictures that are lit from everywhere: there, nothing dark is a wrinkle.
+      flat: share of pictures that are lit from everywhere: there, only what hides the sky from itself is dark.
       painted: share of heads with scribbles and spots painted on them, beside the marks that skin has.
       shaded: share of heads that something beside them throws a shadow on.
       covered: share of pictures with something before the face: mostly loose hair, else a hand or the like.
@@ -69,7 +70,14 @@ class DetailBankConfig:
     seed: int = 0
 
 
-_LAYOUT = (("r", "float32"), ("depth", "float32"), ("albedo", "float16"), ("mask", "uint8"), ("skin", "uint8"))
+_LAYOUT = (
+    ("r", "float32"),
+    ("depth", "float32"),
+    ("albedo", "float16"),
+    ("mask", "uint8"),
+    ("skin", "uint8"),
+    ("sky", "uint8"),
+)
 """What a head's file holds, one array after the other."""
 
 
@@ -100,11 +108,19 @@ def pack(sample: dict[str, np.ndarray]) -> bytes:
 def _unpack(path: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
     raw, head, place = tf.io.read_file(path), {}, 0
     for name, kind in _LAYOUT:
-        shape = [representation.SIZE] if name == "r" else [size, size]
-        length = int(np.prod(shape)) * tf.as_dtype(kind).size
-        head[name] = tf.reshape(tf.io.decode_raw(tf.strings.substr(raw, place, length), kind), shape)
+        length = _length(name, kind, size)
+        head[name] = tf.reshape(tf.io.decode_raw(tf.strings.substr(raw, place, length), kind), _shape(name, size))
         place += length
     return head
+
+
+def _shape(name: str, size: int) -> list[int]:
+    return [representation.SIZE] if name == "r" else [size, size]
+
+
+def _length(name: str, kind: str, size: int) -> int:
+    """Bytes of an array of `_LAYOUT` in the file of a head of `size` px."""
+    return math.prod(_shape(name, size)) * np.dtype(kind).itemsize
 
 
 def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.data.Dataset:
@@ -120,7 +136,7 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
 
     Raises:
       FileNotFoundError: there is no bank in the folder.
-      ValueError: the size doesn't divide that of the bank.
+      ValueError: the size doesn't divide that of the bank, or a file isn't of its size.
     """
     folder = Path(config.path)
     paths = sorted(str(path) for path in folder.glob("*.head"))
@@ -131,6 +147,13 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
     full = json.loads((folder / "bank.json").read_text(encoding="utf-8"))["size"]
     if full % size:
         raise ValueError(f"expected a size that divides {full}, that of the heads in {folder}; received {size}")
+    length = sum(_length(name, kind, full) for name, kind in _LAYOUT)
+    for path in paths:
+        if Path(path).stat().st_size != length:
+            raise ValueError(
+                f"expected {length} bytes in {path}, received {Path(path).stat().st_size}: cut off, or of an older "
+                "version; delete it, and `python -m tfface.pipelines.detail_bank` renders it again"
+            )
     photographer, table = Photographer(config, size), tf.constant(paths)
     base = tf.constant(config.seed + 20, tf.int64)
 
@@ -138,10 +161,7 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
         heads = tf.map_fn(
             lambda row: _unpack(table[row], full),
             rows,
-            fn_output_signature={
-                name: tf.TensorSpec([representation.SIZE] if name == "r" else [full, full], kind)
-                for name, kind in _LAYOUT
-            },
+            fn_output_signature={name: tf.TensorSpec(_shape(name, full), kind) for name, kind in _LAYOUT},
         )
         return photographer(heads, tf.stack([base, index + start]))
 
@@ -169,7 +189,8 @@ class Photographer:
         mask = tf.cast(head["mask"], tf.float32)[..., None]
         albedo = tf.cast(head["albedo"], tf.float32)[..., None] * self._paint(full, brush)
         normals = normals_from_depth(depth, mask, 4.0)
-        radiance = self._shade(normals, albedo, light)
+        sky = tf.cast(head["sky"], tf.float32)[..., None] / 255.0
+        radiance = self._shade(normals, albedo, sky, light)
         image = self._cover(self._expose(radiance * self._shadow(full, thrown), mask, camera), hidden)
         times = full // self.size
         skin = tf.cast(head["skin"], tf.float32)[..., None]
@@ -224,9 +245,9 @@ class Photographer:
         hidden = tf.where(draw < 0.7 * self.config.covered, strands(image, hair), occlude(image, blobs))
         return tf.where(draw < self.config.covered, hidden, image)
 
-    def _shade(self, normals, albedo, seed):
+    def _shade(self, normals, albedo, sky, seed):
         """Lambert and Blinn–Phong under one to three lights, as `synthetic_detail.random_light` draws them."""
-        where, strong, ambience, number, shiny, flat, glossy = seeds(seed, 7)
+        where, strong, ambience, number, shiny, flat, glossy, wide = seeds(seed, 8)
         batch = self.config.batch
         spread = tf.random.stateless_normal([batch, 3, 3], where) * [1.0, 0.6, 0.4] + [0.0, -0.5, 0.8]
         direction = tf.concat([spread[..., :2], tf.abs(spread[..., 2:])], -1)
@@ -236,13 +257,16 @@ class Photographer:
         strength *= tf.cast(tf.range(3) < count, tf.float32) / tf.sqrt(tf.cast(count, tf.float32))
         strength *= tf.cast(tf.random.stateless_uniform([batch, 1], flat) > self.config.flat, tf.float32)
         lit = tf.reduce_sum(strength, axis=-1)[:, None, None, None]
-        ambient = tf.random.stateless_uniform([batch, 1, 1, 1], ambience, 0.05, 0.3)
+        ambient = 0.05 + 0.7 * tf.square(tf.random.stateless_uniform([batch, 1, 1, 1], ambience))
         ambient = tf.where(lit > 0, ambient, 0.8)
         gloss = tf.random.stateless_uniform([batch, 1, 1, 1], glossy, 0.0, 0.3)  # of reflectance 1
         shininess = tf.random.stateless_uniform([batch], shiny, 6.0, 25.0)
-        radiance = albedo * directional(normals, direction, strength)
+        # Windows and clouds are wide: what a fold hides of the sky, it hides a part of in them.
+        radiance = (
+            albedo * directional(normals, direction, strength) * (1.0 - uniform([batch, 1, 1, 1], wide) * (1.0 - sky))
+        )
         radiance += gloss * specular(normals, direction, strength, shininess)
-        return (radiance + albedo * ambient) / (ambient + 0.6 * lit)
+        return (radiance + albedo * ambient * sky) / (ambient + 0.6 * lit)
 
     def _expose(self, radiance, mask, seed):
         """Display-referred grey in 0…1: exposure by the face's mean, a backdrop, a lens, and the camera's curve."""

@@ -19,6 +19,7 @@ from tfface.pipelines.sampling import SamplingConfig, sample_r
 from tfface.pipelines.synthetic_skin import Chart, random_marks, random_relief
 from tfface.rendering.coarse_surface import CoarseSurface
 from tfface.rendering.feedback import FeedbackRenderer
+from tfface.rendering.skylight import sky_seen
 from tfface.rendering.visibility import interpolate
 
 FINE_PX = 800
@@ -42,6 +43,7 @@ class Light:
         strengths: `[L]`.
         gloss: strength of the highlights.
         shininess: exponent of the highlights.
+        wide: 0…1, how much of a light is hidden where the sky is, as that of windows and clouds.
     """
 
     ambient: float
@@ -49,25 +51,32 @@ class Light:
     strengths: np.ndarray
     gloss: float = 0.0
     shininess: float = 12.0
+    wide: float = 0.0
 
     @property
     def level(self) -> float:
         """How much light falls on a face, about: what a camera is set by."""
         return self.ambient + 0.6 * float(np.sum(self.strengths))
 
-    def shade(self, normals: np.ndarray, albedo: np.ndarray) -> np.ndarray:
-        """Radiance `[H, W]` of unit normals `[H, W, 3]` and reflectance `[H, W]`: Lambert and Blinn–Phong."""
-        radiance = albedo * self.ambient
+    def shade(self, normals: np.ndarray, albedo: np.ndarray, sky: np.ndarray | float = 1.0) -> np.ndarray:
+        """Radiance `[H, W]` of unit normals `[H, W, 3]` and reflectance `[H, W]`: Lambert and Blinn–Phong.
+
+        Args:
+          normals, albedo: of the surface.
+          sky: `[H, W]`, how much of the light from everywhere reaches it; see `rendering.skylight`.
+        """
+        radiance = albedo * self.ambient * sky
+        direct = 1.0 - self.wide * (1.0 - sky)
         for direction, strength in zip(self.directions, self.strengths, strict=True):
             half = direction + [0.0, 0.0, 1.0]
             half = half / max(np.linalg.norm(half), 1e-6)
-            radiance = radiance + strength * albedo * np.maximum(normals @ direction, 0.0)
+            radiance = radiance + strength * albedo * np.maximum(normals @ direction, 0.0) * direct
             radiance = radiance + strength * self.gloss * np.maximum(normals @ half, 0.0) ** self.shininess
         return radiance
 
 
 FLAT = Light(0.8, np.zeros((0, 3)), np.zeros(0))
-"""The same light from everywhere: shape leaves no trace in the picture."""
+"""The same light from everywhere: shape shows only where it hides the sky from itself."""
 
 
 def random_light(rng: np.random.Generator) -> Light:
@@ -77,7 +86,8 @@ def random_light(rng: np.random.Generator) -> Light:
     directions[:, 2] = np.abs(directions[:, 2])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     strengths = rng.uniform(0.6, 1.2, number) / number**0.5
-    return Light(rng.uniform(0.05, 0.3), directions, strengths, rng.uniform(0.0, 0.12), rng.uniform(6.0, 25.0))
+    ambient = 0.05 + 0.7 * rng.uniform() ** 2
+    return Light(ambient, directions, strengths, rng.uniform(0.0, 0.12), rng.uniform(6.0, 25.0), rng.uniform())
 
 
 @dataclass(frozen=True)
@@ -205,8 +215,8 @@ class DetailWorld:
         """What a picture of the head is made of but for light and camera, in a crop of `size`×`size` px.
 
         Returns:
-          r `[290]`; `[S, S]`: depth float32 px, albedo float16 (mean 1 over the head's skin), mask uint8, and skin
-          uint8, where detail counts (see `Picture.skin`).
+          r `[290]`; `[S, S]`: depth float32 px, albedo float16 (mean 1 over the head's skin), mask uint8, skin uint8,
+          where detail counts (see `Picture.skin`), and sky uint8, 255 where all of it is seen (`rendering.skylight`).
         """
         times = max(-(-self.fine_px // size), 1)
         surface = self._surface(head, size * times)
@@ -218,6 +228,7 @@ class DetailWorld:
             "albedo": _shrink(albedo, times).astype(np.float16),
             "mask": whole.astype(np.uint8),
             "skin": _measurable(surface, whole, times).astype(np.uint8),
+            "sky": np.rint(255.0 * _shrink(_sky(surface), times)).astype(np.uint8),
         }
 
     def _renderer(self, size):
@@ -287,7 +298,7 @@ class DetailWorld:
         albedo = np.clip(surface["albedo"] * surface["marks"], 0.005, 1.0)
         # The same for every mark and relief, so that only these change the picture.
         mean = head.albedo[self.skin > 0.5].mean()
-        radiance = head.light.shade(normals, albedo) * head.exposure / (mean * head.light.level)
+        radiance = head.light.shade(normals, albedo, _sky(surface)) * head.exposure / (mean * head.light.level)
         behind = zoom(rng.uniform(0.0, 0.8, (4, 4)), size * times / 4, order=1)[: size * times, : size * times]
         radiance = np.where(surface["mask"] > 0, radiance, behind)
         if head.blur:
@@ -312,6 +323,11 @@ def _measurable(surface: dict[str, np.ndarray], inside: np.ndarray, times: int) 
     # Depth that jumps within a pixel, as where the nose hides a cheek, has no slope there.
     spread = _shrink(surface["depth"] ** 2, times) - _shrink(surface["depth"], times) ** 2
     return binary_erosion(skin & inside & (spread < (1.5 * times) ** 2), iterations=2)
+
+
+def _sky(surface: dict[str, np.ndarray]) -> np.ndarray:
+    """What reaches each pixel `[H, W]` of the light from everywhere."""
+    return sky_seen(*(surface[name][None, :, :, None] for name in ("depth", "mask")), max_step=4.0)[0, ..., 0].numpy()
 
 
 def _shrink(values: np.ndarray, times: int) -> np.ndarray:

@@ -13,6 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 MM_PER_CELL = 0.25
+_ROLL_MM = 3.2
+"""From a line to the crest of the skin beside it: half of what lies between two lines of the forehead."""
 _LOW, _HIGH = np.array([-125.0, -100.0]), np.array([125.0, 130.0])
 
 
@@ -26,6 +28,7 @@ class Groove:
         depth: mm.
         width: mm from its middle to where it has risen to a third of its depth.
         bulge: mm by which the skin to its left stands out, as beside the nasolabial fold.
+        roll: mm by which the skin on both sides stands out, as between the lines of a raised brow.
         waver: mm.
     """
 
@@ -35,6 +38,7 @@ class Groove:
     depth: float
     width: float
     bulge: float = 0.0
+    roll: float = 0.0
     waver: float = 0.4
 
 
@@ -92,6 +96,7 @@ def draw_groove(chart: Chart, relief: np.ndarray, groove: Groove, rng: np.random
     along = chord / length
     left = np.array([-along[1], along[0]])
     reach = abs(groove.bow) + 3.0 * groove.waver + (12.0 if groove.bulge else 6.0) * groove.width
+    reach += 3.0 * _ROLL_MM if groove.roll else 0.0
     ends = np.stack([groove.start, groove.end])
     place, points = chart.window(ends.min(0) - reach, ends.max(0) + reach)
     offset = points - groove.start
@@ -109,6 +114,8 @@ def draw_groove(chart: Chart, relief: np.ndarray, groove: Groove, rng: np.random
     profile = groove.depth * (0.3 * np.exp(-((x / 2.6) ** 2)) - 1.3 * np.exp(-(np.abs(x) ** 1.6)))
     if groove.bulge:
         profile += groove.bulge * np.exp(-(((x - 4.0) / 3.0) ** 2))
+    if groove.roll:
+        profile += groove.roll * np.exp(-(((np.abs(across) - _ROLL_MM) / (0.6 * _ROLL_MM)) ** 2))
     relief[place] += (strength * profile).astype(np.float32)
 
 
@@ -122,25 +129,26 @@ def random_grooves(points: np.ndarray, severity: float, rng: np.random.Generator
     """
     grooves = []
 
-    def add(start, end, bow, depth, width, bulge=0.0, waver=0.3):
+    def add(start, end, bow, depth, width, bulge=0.0, waver=0.3, roll=0.0):
         depth = rng.uniform(*depth) * severity
         jitter = rng.normal(0.0, 0.7, (2, 2))
         bow, width = bow + rng.normal(0.0, 0.5), rng.uniform(*width)
         # Skin can't be steeper than a fold is wide.
         bulge = rng.uniform(0.4, 1.0) * bulge * severity
-        grooves.append(
-            Groove(np.add(start, jitter[0]), np.add(end, jitter[1]), bow, min(depth, width), width, bulge, waver)
-        )
+        ends = np.add(start, jitter[0]), np.add(end, jitter[1])
+        grooves.append(Groove(*ends, bow, min(depth, width), width, bulge, roll * depth, waver))
 
     def count(low, high):
         return int(round(rng.uniform(low, high) * (0.4 + 0.6 * min(severity, 1.0))))
 
     brow = points[17:27, 1].max()
+    # From lines cut into a smooth forehead to one that is pushed together.
+    pushed = rng.uniform(0.0, 0.7)
     for row in range(count(3, 7)):
         middle, half = rng.normal(0.0, 4.0), rng.uniform(22.0, 45.0)
         height = brow + 8.0 + 6.5 * row + rng.normal(0.0, 1.0)
         ends = [(middle - half, height - 2.0), (middle + half, height - 2.0)]
-        add(*ends, rng.uniform(0.0, 4.0), (0.2, 0.8), (0.8, 1.7), waver=0.6)
+        add(*ends, rng.uniform(0.0, 4.0), (0.2, 0.8), (0.8, 1.7 + pushed), waver=0.6, roll=pushed)
     bridge = points[27]
     for side in (-1, 1)[: count(1, 2.4)]:
         x = side * rng.uniform(4.0, 7.0)
@@ -157,7 +165,10 @@ def random_grooves(points: np.ndarray, severity: float, rng: np.random.Generator
         for step in range(count(1, 3)):
             down = np.array([0.0, -9.0 - 4.0 * step])
             bow = -side * rng.uniform(2.0, 4.0)
-            add(points[inner] + down + [side * 1.0, 0.0], corner + down + [0.0, 1.0], bow, (0.1, 0.35), (0.6, 1.1))
+            ends = (points[inner] + down + [side * 1.0, 0.0], corner + down + [0.0, 1.0])
+            # Bags hang over the first of these lines: to its left where it is drawn to the image's right.
+            bag = 0.6 if step == 0 else 0.0
+            add(*(ends if side > 0 else ends[::-1]), -abs(bow), (0.1, 0.35), (0.6, 1.4), bulge=bag)
         start = points[wing] + [side * 6.0, 5.0]
         end = points[mouth] + [side * 9.0, -2.0]
         # The cheek, outside the fold, hangs over it: to the left of the line on one side, so drawn upwards there.

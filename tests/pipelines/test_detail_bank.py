@@ -1,6 +1,7 @@
 """Heads on disk as training data: what a file holds, pictures that never repeat, light that shading explains."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -77,8 +78,9 @@ def test_pictures_are_lit_from_where_their_shading_says(folder):
     y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
     ball = np.sqrt(np.maximum(0.64 - x**2 - y**2, 0)) * SIZE / 2
     mask = (x**2 + y**2 < 0.5).astype(np.uint8)
-    head = {"r": np.zeros(290), "depth": ball, "albedo": np.ones_like(ball), "mask": mask, "skin": mask}
-    kinds = {"mask": tf.uint8, "skin": tf.uint8, "albedo": tf.float16}
+    sky = np.full_like(mask, 255)
+    head = {"r": np.zeros(290), "depth": ball, "albedo": np.ones_like(ball), "mask": mask, "skin": mask, "sky": sky}
+    kinds = {"mask": tf.uint8, "skin": tf.uint8, "sky": tf.uint8, "albedo": tf.float16}
     head = {name: tf.cast(value, kinds.get(name, tf.float32))[None] for name, value in head.items()}
     flat, errors = 0, []
     for number in range(24):
@@ -92,6 +94,16 @@ def test_pictures_are_lit_from_where_their_shading_says(folder):
         errors.append(np.std(design @ light - image[inner]) / image[inner].mean())
     assert 1 <= flat <= 8  # one in eight is lit from everywhere
     assert np.median(errors) < 0.25  # attached shadows and gloss are all that the first harmonics miss
+
+
+def test_a_hidden_sky_is_dark_in_light_from_everywhere(folder):
+    world = Photographer(DetailBankConfig(path=str(folder), batch=1, painted=0.0, flat=1.0), SIZE)
+    ones = np.ones((1, SIZE, SIZE))
+    sky = np.where(np.arange(SIZE) < SIZE // 2, 255, 153) * ones
+    head = {"r": tf.zeros([1, 290]), "depth": tf.zeros(ones.shape), "albedo": tf.cast(ones, tf.float16)}
+    head |= {name: tf.cast(value, tf.uint8) for name, value in {"mask": ones, "skin": ones, "sky": sky}.items()}
+    image = world(head, tf.constant([5, 1], tf.int64))["image"].numpy()[0, ..., 0] ** 2.2
+    assert image[:, 60:90].mean() / image[:, 6:36].mean() == pytest.approx(0.6, abs=0.02)
 
 
 def test_older_skin_has_deeper_folds_and_is_the_same_head(folder, make_bank):
@@ -112,6 +124,10 @@ def test_a_missing_bank_and_an_odd_size_are_named(folder, tmp_path):
         detail_dataset(DetailBankConfig(path=str(tmp_path)), 48)
     with pytest.raises(ValueError, match="expected a size that divides 96"):
         detail_dataset(DetailBankConfig(path=str(folder)), 50)
+    shutil.copy(folder / "bank.json", tmp_path)
+    (tmp_path / "1000000.head").write_bytes(b"as it was before")
+    with pytest.raises(ValueError, match="bytes in .*1000000.head, received 16"):
+        detail_dataset(DetailBankConfig(path=str(tmp_path)), 48)
     assert detail_bank.main(["--output", str(tmp_path), "--heads", "0"]) == 2
     assert detail_bank.main(["--output", str(tmp_path), "--heads", "1", "--severity", "9"]) == 2
     assert detail_bank.main(["--output", str(tmp_path), "--heads", "1", "--first", "7"]) == 2

@@ -51,10 +51,23 @@ def test_a_groove_is_as_deep_and_wide_as_said(world):
     assert np.abs(world.chart.sample(relief, np.array([[-21.0, 0.0], [21.0, 0.0]]))).max() < 1e-3
 
 
+def test_skin_rolls_up_on_both_sides_of_a_pushed_line(world):
+    def across(roll):
+        relief = world.chart.blank()
+        line = Groove(np.array([-20.0, 0.0]), np.array([20.0, 0.0]), 0.0, 0.5, 1.0, roll=roll, waver=0.0)
+        synthetic_skin.draw_groove(world.chart, relief, line, np.random.default_rng(0))
+        return world.chart.sample(relief, np.stack([np.zeros(401), np.linspace(-10, 10, 401)], -1))
+
+    more = across(0.5) - across(0.0)
+    np.testing.assert_allclose(more, more[::-1], atol=0.02)
+    assert 0.25 < more.max() < 0.55 and abs(abs(np.linspace(-10, 10, 401)[more.argmax()]) - 3.2) < 0.3
+    assert more[200] < 0.1 * more.max() and abs(more[0]) < 0.02
+
+
 def test_relief_has_the_size_of_skin(world):
     rng = np.random.default_rng(1)
     old, young = (synthetic_skin.wrinkles(world.chart, severity, rng) for severity in (1.0, 0.2))
-    assert -1.5 < old.min() < -0.3 and 0.2 < old.max() < 1.5
+    assert -1.5 < old.min() < -0.3 and 0.2 < old.max() < 2.0
     assert old.std() > 2 * young.std()
     pores = synthetic_skin.pores(world.chart, 0.1, rng)
     assert -0.35 < pores.min() and 0.01 < pores.std() < 0.08
@@ -87,11 +100,19 @@ def test_the_smooth_truth_is_the_coarse_surface_without_its_creases(world, head)
     assert 0.5 < np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean() < 8.0
 
 
-def test_flat_light_hides_relief_and_marks_are_none(world, head):
+def test_flat_light_shows_folds_by_the_sky_that_they_hide(world, head):
     flat = dataclasses.replace(head, light=FLAT, noise=0.0, blur=0.0)
-    smooth, rough = (world.render(dataclasses.replace(flat, relief=r), SIZE) for r in (None, head.relief))
-    np.testing.assert_allclose(smooth.image, rough.image, atol=1e-6)
-    assert np.abs(smooth.depth - rough.depth)[smooth.skin].max() > 0.01
+    folds = synthetic_skin.wrinkles(world.chart, 1.5, np.random.default_rng(4))
+    smooth, rough = (world.render(dataclasses.replace(flat, relief=r), 2 * SIZE) for r in (None, folds))
+    darker = np.log(smooth.image / rough.image)
+    deep, even = rough.skin & (rough.relief < -0.4), rough.skin & (np.abs(rough.relief) < 0.005)
+    assert deep.sum() > 20 and even.sum() > 500
+    assert darker[deep].mean() > 0.01 > 5 * np.abs(darker[even]).mean()
+
+
+def test_marks_are_no_shape(world, head):
+    flat = dataclasses.replace(head, light=FLAT, noise=0.0, blur=0.0)
+    smooth = world.render(dataclasses.replace(flat, relief=None), SIZE)
     unpainted = world.render(dataclasses.replace(flat, relief=None, marks=None), SIZE)
     np.testing.assert_array_equal(smooth.depth, unpainted.depth)
     np.testing.assert_array_equal(smooth.normals, unpainted.normals)
