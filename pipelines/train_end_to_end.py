@@ -1,5 +1,6 @@
 """Training of FineNet, alone on given coarse geometry or end to end with CoarseNet (§4.3, §4.4)."""
 
+import contextlib
 import dataclasses
 import importlib.util
 from pathlib import Path
@@ -17,7 +18,7 @@ from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
 from tfface.pipelines.fine_parts import PARTS, load_fine
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
 from tfface.pipelines.precision import policy
-from tfface.pipelines.runs import finished_epochs, write_config
+from tfface.pipelines.runs import averaged, finished_epochs, write_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class TrainFineConfig:
         steps_per_epoch: batches per epoch.
         learning_rate: of Adam, decayed by a cosine to one twentieth.
         clip_norm: the gradient's norm is cut at this.
+        average: of the weights' moving average, which is what is saved; 0 saves them as they are.
         precision: "auto" is mixed_bfloat16 on processors that have it and float32 elsewhere.
         seed: of initial weights and windows.
     """
@@ -60,6 +62,7 @@ class TrainFineConfig:
     steps_per_epoch: int = 250
     learning_rate: float = 1e-3
     clip_norm: float = 1.0
+    average: float = 0.0
     precision: str = "auto"
     seed: int = 0
 
@@ -81,6 +84,7 @@ def release(**changes) -> TrainFineConfig:
         "heads": DetailBankConfig(batch=3, exact=0.7, identity_off=0.25, expression_off=0.15, angle_off=1.5),
         "model": EndToEndConfig(criterion=shading.release(), window=128, supervised=2.0),
         "learning_rate": 1.5e-3,
+        "average": 0.998,
         "epochs": 32,
         "steps_per_epoch": 100,
     }
@@ -91,16 +95,19 @@ PRESETS = {"paper": paper, "release": release}
 
 
 class SaveNetworks(keras.callbacks.Callback):
-    """Writes FineNet and, if it is trained too, CoarseNet, each complete and loadable, after every epoch."""
+    """Writes FineNet and, if it is trained too, CoarseNet, each complete and loadable, after every epoch; averaged, if
+    the optimizer does that."""
 
     def __init__(self, folder):
         super().__init__()
         self.folder = Path(folder)
 
     def on_epoch_end(self, epoch, logs=None):
-        save_fine_run(self.model.fine_net, self.folder)
-        if self.model.coarse_net is not None:
-            save_coarse_run(self.model.coarse_net, self.folder)
+        optimizer = self.model.optimizer
+        with averaged(optimizer, self.model.trainable_variables) if optimizer.use_ema else contextlib.nullcontext():
+            save_fine_run(self.model.fine_net, self.folder)
+            if self.model.coarse_net is not None:
+                save_coarse_run(self.model.coarse_net, self.folder)
 
 
 def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -> EndToEnd:
@@ -120,7 +127,9 @@ def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -
     schedule = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * config.steps_per_epoch, alpha=0.05
     )
-    model.compile(optimizer=keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm), jit_compile=False)
+    average = {"use_ema": True, "ema_momentum": config.average} if config.average else {}
+    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm, **average)
+    model.compile(optimizer=optimizer, jit_compile=False)
     # Every part has its variables already; the optimizer needs its own before a backup can be restored into it.
     model.built = True
     model.optimizer.build(model.trainable_variables)

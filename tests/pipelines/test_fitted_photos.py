@@ -112,6 +112,35 @@ def test_a_stopped_training_resumes_exactly(folder, face_model):
     assert json.loads((folder / "parts" / "config.json").read_text())["epochs"] == 2
 
 
+class _Notes(keras.callbacks.Callback):
+    """The weights of the last layer after every step, and what the file of the epoch has of it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.steps, self.saved = path, [], None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps.append(self.model.fine_net.detail_layer.kernel.numpy())
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.saved = keras.models.load_model(self.path).detail_layer.kernel.numpy()
+
+
+def test_what_is_saved_is_the_average_of_the_steps(folder, face_model, tmp_path):
+    network = FineNetConfig(width=0.0625, regressor=(8,), slopes=True)
+    config = train_end_to_end.release(
+        output=str(tmp_path), network=network, data=_config(folder), epochs=1, steps_per_epoch=3, validation=0
+    )
+    config = dataclasses.replace(config, average=0.5, model=dataclasses.replace(config.model, window=32))
+    notes = _Notes(tmp_path / "fine_net.keras")
+    train_end_to_end.train_fine(config, face_model, verbose=0, extra=[notes])
+    mean = notes.steps[0]
+    for step in notes.steps[1:]:
+        mean = 0.5 * mean + 0.5 * step
+    np.testing.assert_allclose(notes.saved, mean, rtol=1e-4, atol=1e-8)
+    assert np.abs(notes.steps[0] - notes.steps[-1]).max() > 1e-4
+
+
 def test_training_starts_from_given_weights(folder, face_model):
     network = FineNetConfig(width=0.0625, regressor=(8,), slopes=True)
     config = train_end_to_end.release(network=network, data=_config(folder))
