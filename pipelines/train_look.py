@@ -36,7 +36,7 @@ class TrainLookConfig:
         data: where faces come from; of `photo_share` and `reposed_share` only the ratio counts here. The seed should
             not be that of the faces that the corrections were fitted to.
         synthetic, photographs: how many, rounded up to files, of which the last is held out; no photographs without
-            `data.photos`.
+            `data.photos`, and a look that is trained on without them unlearns photographs.
         network: widths of `look_net`.
         looks: that are taken in use.
         disturbed: share of faces whose estimate is disturbed.
