@@ -262,9 +262,8 @@ class Photographer:
         gloss = tf.random.stateless_uniform([batch, 1, 1, 1], glossy, 0.0, 0.3)  # of reflectance 1
         shininess = tf.random.stateless_uniform([batch], shiny, 6.0, 25.0)
         # Windows and clouds are wide: what a fold hides of the sky, it hides a part of in them.
-        radiance = (
-            albedo * directional(normals, direction, strength) * (1.0 - uniform([batch, 1, 1, 1], wide) * (1.0 - sky))
-        )
+        direct = 1.0 - uniform([batch, 1, 1, 1], wide) * (1.0 - sky)
+        radiance = albedo * directional(normals, direction, strength) * direct
         radiance += gloss * specular(normals, direction, strength, shininess)
         return (radiance + albedo * ambient * sky) / (ambient + 0.6 * lit)
 

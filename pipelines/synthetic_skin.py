@@ -164,11 +164,11 @@ def random_grooves(points: np.ndarray, severity: float, rng: np.random.Generator
             add(corner + direction * near, corner + direction * far, rng.normal(0, 1), (0.12, 0.45), (0.5, 0.9))
         for step in range(count(1, 3)):
             down = np.array([0.0, -9.0 - 4.0 * step])
-            bow = -side * rng.uniform(2.0, 4.0)
+            bow = -rng.uniform(2.0, 4.0)
             ends = (points[inner] + down + [side * 1.0, 0.0], corner + down + [0.0, 1.0])
             # Bags hang over the first of these lines: to its left where it is drawn to the image's right.
             bag = 0.6 if step == 0 else 0.0
-            add(*(ends if side > 0 else ends[::-1]), -abs(bow), (0.1, 0.35), (0.6, 1.4), bulge=bag)
+            add(*(ends if side > 0 else ends[::-1]), bow, (0.1, 0.35), (0.6, 1.4), bulge=bag)
         start = points[wing] + [side * 6.0, 5.0]
         end = points[mouth] + [side * 9.0, -2.0]
         # The cheek, outside the fold, hangs over it: to the left of the line on one side, so drawn upwards there.
