@@ -28,6 +28,8 @@ SEED = 880_001
 """Seeds of evaluation start here; training counts its own from 0."""
 POSES = SamplingConfig(yaw_degrees=45.0, pitch_degrees=20.0, roll_degrees=15.0)
 """Poses in which most of the skin is seen."""
+# Forty shifts of a large picture: one by one they take several times as long.
+_sky_graph = tf.function(sky_seen)
 _PHONG = 0.75
 _SMOOTH_MM = 1.2
 _STEEP = 0.3
@@ -327,7 +329,8 @@ def _measurable(surface: dict[str, np.ndarray], inside: np.ndarray, times: int) 
 
 def _sky(surface: dict[str, np.ndarray]) -> np.ndarray:
     """What reaches each pixel `[H, W]` of the light from everywhere."""
-    return sky_seen(*(surface[name][None, :, :, None] for name in ("depth", "mask")), max_step=4.0)[0, ..., 0].numpy()
+    depth, mask = (tf.constant(surface[name][None, :, :, None], tf.float32) for name in ("depth", "mask"))
+    return _sky_graph(depth, mask, 4.0)[0, ..., 0].numpy()
 
 
 def _shrink(values: np.ndarray, times: int) -> np.ndarray:
