@@ -124,7 +124,7 @@ def read_faces(paths) -> dict[str, tf.Tensor]:
         {"image" `[N, size, size, 1]` uint8, "r" `[N, 290]`, "estimate" `[N, S, 290]`, "photo" `[N]`}.
     """
     parts = {name: [] for name in ("image", "r", "estimate", "photo")}
-    for path in paths:
+    for path in tracked(paths, "reading"):
         with np.load(path) as face, np.load(_estimates(path)) as file:
             found = {"image": face["image"], "r": face["r"], "estimate": file["estimate"]}
             found["photo"] = np.full(len(found["r"]), file["photo"], np.float32)

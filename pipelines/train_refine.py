@@ -115,7 +115,7 @@ def read_views(model, paths) -> dict[str, tf.Tensor]:
         {"gradients" `[2N, 32, 32, 9]` float16, "r", "estimate" `[2N, 290]`, "photo" `[2N]`}.
     """
     parts = {name: [] for name in ("gradients", "r", "estimate", "photo")}
-    for path in paths:
+    for path in tracked(paths, "reading"):
         with np.load(path) as file:
             r, estimate = file["r"], file["estimate"]
             parts["gradients"] += [file["gradients"], file["mirrored"]]
