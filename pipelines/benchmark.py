@@ -156,6 +156,38 @@ def stages(networks, graph, crops) -> dict:
     }
 
 
+def lite_visibility(triangles, meshes, size: int, threads: int):
+    """The z-buffer alone, as a TFLite file has it, as a function without arguments.
+
+    Args:
+      triangles: `[T, 3]`.
+      meshes: `[B, V, 3]` float32, px of a crop.
+      size: S of the crop.
+      threads: that TFLite may use.
+
+    Returns:
+      A function that returns the triangle that each pixel sees, `[B, S, S]`.
+    """
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    from tfface.rendering.visibility import rasterize
+
+    rasterizer = tf.function(lambda vertices: rasterize(vertices, triangles, size, size, cull=True)._asdict())
+    concrete = rasterizer.get_concrete_function(tf.TensorSpec(meshes.shape, tf.float32))
+    file = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
+    interpreter = Interpreter(model_content=file, num_threads=threads)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], meshes)
+    (triangle,) = [out["index"] for out in interpreter.get_output_details() if out["dtype"] == np.int32]
+
+    def run():
+        interpreter.invoke()
+        return interpreter.get_tensor(triangle)
+
+    return run
+
+
 def _worker(options) -> list[dict]:
     """The figures of one number of threads, in a process that has no more."""
     import tensorflow as tf
@@ -199,9 +231,12 @@ def _times(options, networks, graph, batch: int) -> dict[str, float]:
     for name in options.formats:
         run = open_exported(Path(options.folder, exported_name(name, batch)), options.worker)
         times[f"whole path in {name}"] = milliseconds(functools.partial(run, crops), options.runs)
+    meshes = representation.vertices_image(networks.face_model, networks.coarse(crops[..., :1]), size).numpy()
+    if "tflite" in options.formats:
+        run = lite_visibility(triangles, meshes, size, options.worker)
+        times["visibility in TFLite"] = milliseconds(run, options.runs)
     z_buffer = compile_z_buffer(Path(options.folder))
     if z_buffer and options.worker == 1:
-        meshes = representation.vertices_image(networks.face_model, networks.coarse(crops[..., :1]), size).numpy()
         times["visibility in plain C"] = milliseconds(
             lambda: [z_buffer(mesh, triangles, size) for mesh in meshes], options.runs
         )

@@ -126,22 +126,23 @@ class VertexColors:
         """Yields colours `[B, V, 3]` linear RGB, normals `[B, V, 3]` and weights `[B, V]` in 0…1."""
         import tensorflow as tf
 
+        from tfface.rendering.visibility import interpolate
+
         geometry = tf.function(self.renderer.geometry)
         steps = range(0, len(self.r), self.BATCH)
         for start in tracked(steps, "photographs"):
             rows = range(start, min(start + self.BATCH, len(self.r)))
             r = tf.constant(self.r[start : start + self.BATCH], tf.float32)
             projected, normals, visibility = geometry(r)
-            maps = (projected, normals, visibility.triangle, visibility.barycentric)
-            parts = zip(rows, *(part.numpy() for part in maps), strict=True)
+            depth = interpolate(visibility, self.triangles, projected[..., 2:])[..., 0]
+            depth = tf.where(visibility.triangle >= 0, depth, -np.inf)
+            parts = zip(rows, *(part.numpy() for part in (projected, normals, depth)), strict=True)
             seen = [self._one(*part) for part in parts]
             yield tuple(np.stack(column) for column in zip(*seen, strict=True))
 
-    def _one(self, row, projected, normals, triangle, barycentric):
+    def _one(self, row, projected, normals, depth):
         from PIL import Image
 
-        corners = projected[self.triangles[np.maximum(triangle, 0)], 2]
-        depth = np.where(triangle >= 0, np.sum(corners * barycentric, -1), -np.inf)
         column, line = (np.clip(projected[:, k].astype(int), 0, self.SIZE - 1) for k in (0, 1))
         # A few px behind the surface that its pixel shows is hidden.
         visible = projected[:, 2] > depth[line, column] - 3.0

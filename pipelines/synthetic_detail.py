@@ -284,13 +284,13 @@ class DetailWorld:
 
     def _rounding(self, vertices, normals, visibility, places, normal) -> np.ndarray:
         """How far Phong tessellation lifts each pixel along its normal, `[size, size]` px."""
-        triangle, weights = visibility.triangle[0].numpy(), visibility.barycentric[0].numpy()
+        triangle, weights = visibility.triangle[0].numpy(), visibility.barycentric[:, 0].numpy()
         corners = np.asarray(self.model.triangles)[np.maximum(triangle, 0)]
         lift = np.zeros(triangle.shape, np.float32)
         for k in range(3):
             corner, its_normal = vertices[corners[..., k]], normals[corners[..., k]]
             drop = ((places - corner) * its_normal).sum(-1)
-            lift -= weights[..., k] * drop * (its_normal * normal).sum(-1)
+            lift -= weights[k] * drop * (its_normal * normal).sum(-1)
         return _PHONG * np.where(triangle >= 0, lift, 0.0)
 
     def _photograph(self, head, surface, size, times) -> np.ndarray:

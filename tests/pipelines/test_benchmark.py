@@ -26,6 +26,9 @@ def test_c_z_buffer_sees_what_ours_sees(model, tmp_path):
     assert ((seen >= 0) == (ours >= 0)).mean() > 0.999
     assert (seen == ours).mean() > 0.99  # neighbours share their edges
     assert np.all(np.isfinite(depth) == (seen >= 0))
+    pytest.importorskip("ai_edge_litert")
+    lite = benchmark.lite_visibility(model.triangles, vertices, 100, 1)()[0]
+    assert (lite == ours).mean() > 0.999
 
 
 def test_operations_of_convolutions_and_products():

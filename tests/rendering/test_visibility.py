@@ -26,7 +26,7 @@ def compare(vertices, triangles, height, width, cull=False):
     np.testing.assert_allclose(depth, expected, atol=span * 1e-4 + 1e-4)
     same = visibility.triangle.numpy()[0] == index
     assert same.mean() > 0.99
-    np.testing.assert_allclose(visibility.barycentric.numpy()[0][same], weights[same], atol=2e-3)
+    np.testing.assert_allclose(visibility.barycentric.numpy()[:, 0].transpose(1, 2, 0)[same], weights[same], atol=2e-3)
 
 
 @pytest.mark.parametrize("cull", [False, True])

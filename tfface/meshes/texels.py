@@ -74,7 +74,7 @@ def texels(layout, model, size) -> Texels:
     visibility = rasterize(np.float32(flat)[None], layout.triangles, size, size)
     triangle = visibility.triangle[0].numpy()
     inside = triangle >= 0
-    shares, corners = visibility.barycentric[0].numpy()[inside], model.triangles[triangle[inside]]
+    shares, corners = visibility.barycentric[:, 0].numpy()[:, inside].T, model.triangles[triangle[inside]]
     rows = np.arange(0, shares.size + 1, 3)
     places = csr_matrix((shares.ravel(), corners.ravel(), rows), (len(shares), len(model.mean)))
     return Texels(inside, places, np.asarray(model.mirror))

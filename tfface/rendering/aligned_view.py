@@ -177,7 +177,7 @@ def _nodes(model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
     triangles = triangles[on_face[triangles].all(axis=1)]
     seen = rasterize(tf.constant(unrolled[None], tf.float32), triangles, _NODES, _NODES)
-    number, weights = seen.triangle.numpy().reshape(-1), seen.barycentric.numpy().reshape(-1, 3)
+    number, weights = seen.triangle.numpy().reshape(-1), seen.barycentric.numpy().reshape(3, -1).T
     known = np.flatnonzero(number >= 0)
     y, x = np.divmod(np.arange(_NODES**2), _NODES)
     nearest = known[np.argmin((y[:, None] - y[known]) ** 2 + (x[:, None] - x[known]) ** 2, axis=1)]

@@ -49,7 +49,8 @@ def render_depth(vertices: tf.Tensor, triangles, visibility: Visibility, gradien
 
         def backward(upstream):
             corners = tf.gather(triangles, tf.maximum(triangle, 0))
-            share = upstream * barycentric  # dE/dz̃ λᵢ, `[B, H, W, 3]`; zero off the mesh, where λ is zero
+            # dE/dz̃ λᵢ, `[B, H, W, 3]`; zero off the mesh, where λ is zero.
+            share = upstream * tf.transpose(barycentric, [1, 2, 3, 0])
             parts = [tf.zeros_like(share), tf.zeros_like(share), share]
             if gradient == "full":
                 slope_x, slope_y = _plane_slopes(vertices, corners)

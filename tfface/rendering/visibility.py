@@ -25,7 +25,8 @@ class Visibility(NamedTuple):
     triangle: tf.Tensor
     """`[B, H, W]` int32, index of the visible triangle, −1 where there is none."""
     barycentric: tf.Tensor
-    """`[B, H, W, 3]` float32, λ of the pixel's centre in that triangle, 0 where there is none."""
+    """`[3, B, H, W]` float32, λ of the pixel's centre in that triangle, 0 where there is none. The corners come first
+    because putting them last, and taking them apart again, costs as much as finding them."""
 
 
 def _edge(ax, ay, bx, by, px, py):
@@ -79,22 +80,20 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     # The key: how far behind the mesh's nearest vertex, in steps that leave room for the triangle's index.
     mesh = owner // tf.maximum(triangle_count, 1)
     number, first_pixel = owner - mesh * triangle_count, (mesh * height + line) * width
-    key, pixel = _keys(rows, number, first_pixel, triangle_count)
-    best = tf.math.unsorted_segment_min(key, pixel, batch * height * width)
+    key, pixel, first, second = _candidates(rows, number, first_pixel, triangle_count)
+    pixels = batch * height * width
+    best = tf.math.unsorted_segment_min(key, pixel, pixels)
 
-    # Barycentric coordinates once more, for the winners only.
+    # No two keys are equal but those of candidates off their triangles, so one at most wins each pixel.
+    won = (key < _NEVER) & (key == tf.gather(best, pixel))
+    first, second = (
+        tf.math.unsorted_segment_sum(tf.where(won, weight, tf.zeros_like(weight)), pixel, pixels)
+        for weight in (first, second)
+    )
     hit = best < _NEVER
     triangle = tf.where(hit, tf.math.floormod(best, tf.maximum(triangle_count, 1)), -tf.ones_like(best))
-    mesh = tf.reshape(tf.tile((tf.range(batch) * triangle_count)[:, None], [1, height * width]), [-1])
-    ax, ay, first_x, first_y, second_x, second_y = split_columns(
-        tf.gather(join_columns(*columns[:6]), mesh + tf.maximum(triangle, 0))
-    )
-    x = tf.tile(tf.range(tf.cast(width, tf.float32)) + 0.5, [batch * height]) - ax
-    y = tf.reshape(tf.tile(tf.range(tf.cast(height, tf.float32))[None, :, None] + 0.5, [batch, 1, width]), [-1]) - ay
-    seen = tf.cast(hit, tf.float32)
-    first, second = (first_x * x + first_y * y) * seen, (second_x * x + second_y * y) * seen
-    weights = join_columns(seen - first - second, first, second)
-    return Visibility(tf.reshape(triangle, [batch, height, width]), tf.reshape(weights, [batch, height, width, 3]))
+    weights = tf.stack([tf.cast(hit, tf.float32) - first - second, first, second])
+    return Visibility(tf.reshape(triangle, [batch, height, width]), tf.reshape(weights, [3, batch, height, width]))
 
 
 def _triangles(vertices, triangles, height, width, cull):
@@ -151,14 +150,17 @@ def _rows(columns, top, count):
     return [first + first_x * x, first_x, second + second_x * x, second_x, behind, behind_x, left, right], owner, line
 
 
-def _keys(rows, number, first_pixel, triangle_count):
-    """What every pixel of every row proposes, `[Σ pixels]`: its key, `_NEVER` off the triangle, and which pixel it is.
+def _candidates(rows, number, first_pixel, triangle_count):
+    """What every pixel of every row proposes.
 
     Args:
       rows: from `_rows`.
       number: the triangle of each row.
       first_pixel: the number of the image's first pixel in each row.
       triangle_count: T.
+
+    Returns:
+      `[Σ pixels]` each: the key, `_NEVER` off the triangle; which pixel it is; the triangle; its λ₁ and λ₂ there.
     """
     *planes, left, right = rows
     row, begin = _each(tf.cast(tf.maximum(right - left + 1.0, 0.0), tf.int32))
@@ -173,7 +175,7 @@ def _keys(rows, number, first_pixel, triangle_count):
     steps = tf.maximum(_NEVER // tf.maximum(triangle_count, 1) - 2, 1)
     level = tf.cast(tf.clip_by_value(behind, 0.0, 1.0) * tf.cast(steps, tf.float32), tf.int32)
     key = tf.minimum(level, steps) * triangle_count + number
-    return tf.where(inside, key, tf.fill(tf.shape(key), _NEVER)), pixel + column
+    return tf.where(inside, key, tf.fill(tf.shape(key), _NEVER)), pixel + column, first, second
 
 
 def coverage(visibility: Visibility) -> tf.Tensor:
@@ -191,7 +193,7 @@ def interpolated_maps(visibility: Visibility, triangles, attributes: tf.Tensor) 
     # First per triangle, as there are fewer of them: each pixel then fetches one row of 3·C instead of three of C.
     seen = tf.transpose(tf.gather(corners(attributes, triangles), tf.reshape(triangle, [-1])))
     first, second, third = tf.unstack(tf.reshape(seen, [3, channels, -1]))
-    weights = split_columns(tf.reshape(visibility.barycentric, [-1, 3]))
+    weights = tf.unstack(tf.reshape(visibility.barycentric, [3, -1]))
     values = first * weights[0] + second * weights[1] + third * weights[2]
     return tf.reshape(values, tf.concat([[channels], tf.shape(visibility.triangle)], axis=0))
 
