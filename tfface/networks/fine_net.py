@@ -27,9 +27,9 @@ SKIN_CELLS = 128
 NOISE_CELLS = 64
 """Width of the grid on which `detail_noise` looks at how strong detail is."""
 
-SKIN_BETWEEN = (0.2, 0.5)
-"""Probabilities of skin between which detail goes from nothing to all: deep folds of old people are told from hair with
-some doubt, hair from skin with little."""
+SKIN_BETWEEN = (0.05, 0.25)
+"""Probabilities of skin between which detail goes from nothing to all: deep folds of old people, and what lies in the
+shadow of their brows, are told from hair with much doubt, hair from skin with little."""
 
 _BLOCKS = ((1, 2, 64), (2, 2, 128), (3, 3, 256))
 _PAD_TO = 4
