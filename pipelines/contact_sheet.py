@@ -22,7 +22,7 @@ PEOPLE_48 = PEOPLE_24 + (
 SYNTHETIC_SEED = 770_002
 """Seed of synthetic faces; training counts its own from 0."""
 # Grazes the face: a light that the forehead faces shows nothing of its lines.
-_LIGHT = np.array([-0.35, -0.75, 0.55], np.float32)
+_LIGHT = np.array([-0.38, -0.66, 0.65], np.float32)
 _WHITE = 255.0
 _RELIEF_MM = 0.6
 """Relief that is shown in full red, raised, or blue, sunken."""
@@ -131,7 +131,7 @@ def maps_of_face(face, square, size: int) -> Maps:
 def shade(normals: np.ndarray, mouth: np.ndarray) -> np.ndarray:
     """A clay-like picture `[S, S, 3]` float32 in 0…255 of normals, white off the face, darker between the lips."""
     light = np.clip(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0.0, 1.0)
-    grey = (30.0 + 215.0 * light) * (1.0 - 0.5 * mouth)
+    grey = (55.0 + 195.0 * light) * (1.0 - 0.5 * mouth)
     return np.repeat(np.where(np.isfinite(grey), grey, _WHITE)[..., None], 3, axis=-1).astype(np.float32)
 
 
