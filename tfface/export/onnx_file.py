@@ -47,7 +47,7 @@ def convert(graph: FaceGraph, description: dict, weights: str = "float32") -> by
         },
     )
     if weights == "float16":
-        store_as_halves(model, graph)
+        _store_as_halves(model, {math.prod(variable.shape) for variable in graph.stored})
     for value in [*model.graph.input, *model.graph.output]:
         # tf2onnx gives each a name of its own, as if their batches could differ.
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -92,17 +92,16 @@ def _segment_reduction(context, node, name, arguments):
     )
 
 
-def store_as_halves(model, graph: FaceGraph):
+def _store_as_halves(model, sizes: set[int]):
     """Keeps the weights as float16, each with a Cast behind it, which runtimes fold away when they load the file.
 
     Args:
       model: the ONNX model, changed in place.
-      graph: what it was converted from. What has as many numbers as one of its variables counts as a weight; the mean
-        face and tables aren't touched.
+      sizes: how many numbers the arrays have that count as weights; the mean face and tables aren't touched.
     """
     from onnx import TensorProto, helper, numpy_helper
 
-    casts, sizes = [], {math.prod(variable.shape) for variable in graph.stored}
+    casts = []
     for tensor in model.graph.initializer:
         count = math.prod(tensor.dims)
         if tensor.data_type != TensorProto.FLOAT or count < _SMALL or count not in sizes:
