@@ -230,7 +230,7 @@ class DetailWorld:
             "albedo": _shrink(albedo, times).astype(np.float16),
             "mask": whole.astype(np.uint8),
             "skin": _measurable(surface, whole, times).astype(np.uint8),
-            "sky": np.rint(255.0 * _shrink(_sky(surface), times)).astype(np.uint8),
+            "sky": np.rint(255.0 * _shrink(surface["sky"], times)).astype(np.uint8),
         }
 
     def _renderer(self, size):
@@ -242,21 +242,25 @@ class DetailWorld:
         return surface.depth[0, ..., 0].numpy(), surface.mask[0, ..., 0].numpy()
 
     def _surface(self, head, size) -> dict[str, np.ndarray]:
-        """Everything that shading needs, `[size, size]`: depth in px, relief, marks, albedo, skin, facing, mask."""
-        # Evaluation renders one head with many marks: its geometry is kept until another comes.
+        """What shading needs, `[size, size]`: depth in px, relief, marks, albedo, skin, facing, mask and sky."""
+        # Evaluation renders one head with many marks: its geometry, and the sky it sees, are kept until another comes.
         key = (head.r.tobytes(), head.albedo.tobytes(), size)
         if self._kept[0] != key:
             self._kept = key, self._smooth_surface(head, size)
-        surface = self._kept[1]
-        relief, marks = np.zeros_like(surface["mask"]), np.ones_like(surface["mask"])
+        surface, relief, marks = self._kept[1], 0.0, 1.0
         if head.relief is not None:
             # Fades where the surface is seen edge-on, and a depth map can't hold it.
             fade = np.clip((surface["facing"] - 0.2) / 0.2, 0.0, 1.0) * np.clip(surface["skin"] * 2.0 - 1.0, 0.0, 1.0)
             relief = self.chart.sample(head.relief, surface["places"]) * fade
+            rise = relief * surface["scale"] / np.maximum(surface["facing"], 0.25)
+            surface = surface | {"depth": surface["depth"] + rise * surface["mask"]}
+            surface["sky"] = _sky(surface)
+        elif "sky" not in surface:
+            surface["sky"] = _sky(surface)
         if head.marks is not None:
             marks = np.where(surface["mask"] > 0, self.chart.sample(head.marks, surface["places"]), 1.0)
-        rise = relief * surface["scale"] / np.maximum(surface["facing"], 0.25)
-        return surface | {"depth": surface["depth"] + rise * surface["mask"], "relief": relief, "marks": marks}
+        ones = np.ones_like(surface["mask"])
+        return surface | {"relief": relief * ones, "marks": marks * ones}
 
     def _smooth_surface(self, head, size) -> dict[str, np.ndarray]:
         """The surface before relief and marks."""
@@ -300,7 +304,7 @@ class DetailWorld:
         albedo = np.clip(surface["albedo"] * surface["marks"], 0.005, 1.0)
         # The same for every mark and relief, so that only these change the picture.
         mean = head.albedo[self.skin > 0.5].mean()
-        radiance = head.light.shade(normals, albedo, _sky(surface)) * head.exposure / (mean * head.light.level)
+        radiance = head.light.shade(normals, albedo, surface["sky"]) * head.exposure / (mean * head.light.level)
         behind = zoom(rng.uniform(0.0, 0.8, (4, 4)), size * times / 4, order=1)[: size * times, : size * times]
         radiance = np.where(surface["mask"] > 0, radiance, behind)
         if head.blur:
