@@ -2,11 +2,17 @@
 
 The coarse faces are CoarseNet's answers, or as wrong as those are. What is asked for is the true surface, but for what
 is wide of a coarse face's error: a tilt of the head is nothing that a pixel shows.
+
+What a step sees takes longer to make than to learn from, so some steps' pictures can be kept on disk and shown again.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfface.losses.detail import detail_criterion, painted
@@ -14,18 +20,23 @@ from tfface.losses.local import local_means
 from tfface.morphable import representation
 from tfface.networks import context_net, fine_net
 from tfface.networks.cell_net import to_cells
+from tfface.output import write_arrays
 from tfface.pipelines.assemble import load_coarse_run
 from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
 from tfface.pipelines.fine_parts import compile_part, fit_part, start_part
+from tfface.pipelines.runs import write_config
 from tfface.pipelines.sampling import seeds, uniform
+from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.train_shape import MisfitConfig, curvature, misfit
+from tfface.progress import tracked
 from tfface.rendering.coarse_surface import CoarseSurface
 
 _EPSILON = 0.02
 """Of the criterion: what normals are off by on all but young skin counts by its size, not by its square."""
 
-_NARROW = 0.05
-"""Of a crop's width; an error of the coarse face is asked for without its mean within a Gaussian of this size."""
+_NARROW = context_net.WIDEST / context_net.CELLS
+"""Of a crop's width; an error of the coarse face is asked for without its mean within a Gaussian of this size, as what
+the network adds is without its own."""
 
 _KEPT = 0.5
 """Weight of a cell of added relief beside that of doubled detail, where nothing tells what belongs there."""
@@ -50,6 +61,8 @@ class TrainContextConfig:
         marks: by how much more than bare skin what is painted counts.
         elsewhere: weight of eyes, lips and brows, where heads have no relief: there, detail is to stay as it is.
         bending: weight of the mean curvature of what is added, per cell.
+        kept: of so many steps the pictures are made once, kept in `output`/pictures with what FineNet says of them,
+            and shown again and again, in another order and as often mirrored as not. 0: no picture is seen twice.
         steps: in all.
         epoch_steps: per epoch, after which the networks are saved.
         learning_rate: of Adam, decayed by a cosine to a fiftieth.
@@ -72,6 +85,7 @@ class TrainContextConfig:
     marks: float = 4.0
     elsewhere: float = 0.1
     bending: float = 0.02
+    kept: int = 0
     steps: int = 7000
     epoch_steps: int = 100
     learning_rate: float = 2e-3
@@ -150,6 +164,68 @@ def context_dataset(model, config: TrainContextConfig, start: int = 0) -> tf.dat
     return tf.data.Dataset.zip(tuple(pictures)).prefetch(2)
 
 
+def keep_pictures(fine, dataset: Callable[[int], tf.data.Dataset], folder: Path, steps: int) -> list[Path]:
+    """What the first `steps` elements of a `context_dataset` hold, a file each; goes on where it was stopped.
+
+    Args:
+        fine: the `FineNet` whose "detail" `[B, S, S, 1]` px, before `context`, is kept with them.
+        dataset: from the number of an element to the data from there on.
+        folder: is made if need be.
+        steps: how many.
+    """
+    paths = [folder / f"{number:05}.npz" for number in range(steps)]
+    there = next((number for number, path in enumerate(paths) if not path.is_file()), steps)
+    say = tf.function(lambda heads: _said(fine, heads)[1])
+    for path, of_sizes in zip(tracked(paths[there:], "pictures"), dataset(there), strict=False):
+        arrays = {}
+        for number, heads in enumerate(of_sizes):
+            for name, value in (heads | {"detail": say(heads)}).items():
+                # Depths differ by less than float16 can tell at a hundred px; differences of depths don't.
+                value = value - heads["depth"] if name == "truth" else value
+                arrays[f"{name}_{number}"] = np.asarray(value, np.float32 if name == "depth" else np.float16)
+        write_arrays(path, arrays, compressed=False)
+    return paths
+
+
+def kept_pictures(paths: list[Path], seed: int, start: int = 0) -> tf.data.Dataset:
+    """Endless elements of a `context_dataset` from files of `keep_pictures`, each half of the times mirrored.
+
+    Args:
+        paths: of the files.
+        seed: of their order, new in each round.
+        start: number of the first element, to resume.
+    """
+    with np.load(paths[0], allow_pickle=False) as file:
+        keys, shapes = file.files, [file[name].shape for name in file.files]
+
+    def read(index):
+        with np.load(paths[int(index)], allow_pickle=False) as file:
+            return [np.float32(file[name]) for name in keys]
+
+    def element(position, index):
+        values = tf.numpy_function(read, [index[0]], [tf.float32] * len(keys), stateful=False)
+        turned = uniform([], tf.stack([tf.constant(seed + 61, tf.int64), position[0]])) < 0.5
+        of_sizes = {}
+        for name, value, shape in zip(keys, values, shapes, strict=True):
+            name, number = name.rsplit("_", 1)
+            value = tf.ensure_shape(value, shape)
+            of_sizes.setdefault(number, {})[name] = tf.where(turned, tf.reverse(value, [2]), value)
+        for heads in of_sizes.values():
+            heads["truth"] += heads["depth"]
+        return tuple(of_sizes[number] for number in sorted(of_sizes))
+
+    order = seekable_indices(len(paths), 1, seed, start)
+    return order.map(element, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def _said(fine, heads) -> tuple[tf.Tensor, tf.Tensor]:
+    """What FineNet's convolutions read of heads, and their detail in px, which may be known already."""
+    prepared = fine.prepare(*(heads[name] for name in ("image", "depth", "mask")))
+    if "detail" in heads:
+        return prepared, heads["detail"]
+    return prepared, fine.detail(prepared, heads["mask"], training=False)
+
+
 @keras.saving.register_keras_serializable(package="tfface")
 class ContextTrainer(keras.Model):
     """Trains the `context` of a FineNet by `fit`.
@@ -172,10 +248,9 @@ class ContextTrainer(keras.Model):
 
     def terms(self, heads, training=False) -> dict[str, tf.Tensor]:
         """The means of `metrics`, scalars, of one size's heads."""
-        image, depth, mask, truth, valid = (heads[name] for name in ("image", "depth", "mask", "truth", "valid"))
-        prepared = self.fine.prepare(image, depth, mask)
+        depth, mask, truth, valid = (heads[name] for name in ("depth", "mask", "truth", "valid"))
         # Nothing before it is trained: gradients end here.
-        prepared, detail = map(tf.stop_gradient, (prepared, self.fine.detail(prepared, mask, training=False)))
+        prepared, detail = map(tf.stop_gradient, _said(self.fine, heads))
         weight, relief = self.fine.judge(prepared, detail, mask, training=training)
         base, judged = depth * mask, self.fine.as_judged(weight, relief, detail, mask)
         found = detail_criterion(
@@ -222,5 +297,12 @@ def train_context(model, config: TrainContextConfig):
         ValueError: one of these files is something else, or the network has no `context`.
     """
     trainer = build_trainer(config)
-    fit_part(trainer, trainer.fine.context_net, config, lambda start: context_dataset(model, config, start))
+
+    def dataset(start):
+        return context_dataset(model, config, start)
+
+    if config.kept:
+        paths = keep_pictures(trainer.fine, dataset, write_config(config) / "pictures", config.kept)
+        dataset = functools.partial(kept_pictures, paths, config.seed)
+    fit_part(trainer, trainer.fine.context_net, config, dataset)
     return trainer.fine

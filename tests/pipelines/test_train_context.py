@@ -50,7 +50,7 @@ def test_what_is_asked_for_is_the_relief_and_what_is_narrow_of_the_error(model, 
     # The relief, and what is narrow of the difference between the two coarse faces.
     shown = np.float32(heads["valid"] + heads["rest"] > 0)
     off = (right["depth"] - heads["depth"]) * shown
-    (wide,) = local_means([off], shown, 0.05 * 48)
+    (wide,) = local_means([off], shown, 0.025 * 48)
     np.testing.assert_allclose(asked[both], (relief + off - wide)[both], atol=1e-3)
     assert np.abs(asked - relief)[both].max() > 0.05
     its = relief[both]
@@ -100,6 +100,38 @@ def quick(monkeypatch):
     monkeypatch.setattr(
         room, "context_dataset", lambda model, config, start=0: tf.data.Dataset.counter(start).map(draw)
     )
+
+
+def test_kept_pictures_return_mirrored_too(quick, tmp_path):
+    config = _config("unused")
+    fine = room.build_trainer(config).fine
+    fine.detail_layer.kernel.assign(tf.ones_like(fine.detail_layer.kernel))
+
+    def dataset(start):
+        # Two sizes of heads would be two in each element.
+        return room.context_dataset(None, config, start).map(lambda of_sizes: (of_sizes, of_sizes))
+
+    first = room.keep_pictures(fine, dataset, tmp_path, 1)[0].read_bytes()
+    paths = room.keep_pictures(fine, dataset, tmp_path, 2)
+    assert [path.name for path in paths] == ["00000.npz", "00001.npz"] and paths[0].read_bytes() == first
+    made = list(dataset(0).take(2).as_numpy_iterator())
+    seen = list(room.kept_pictures(paths, seed=3).take(20).as_numpy_iterator())
+    which = []
+    for element in seen:
+        pairs = [(i, step) for i in range(2) for step in (1, -1)]
+        off = [np.abs(element[0]["image"] - made[i][0]["image"][:, :, ::step]).max() for i, step in pairs]
+        assert min(off) < 1e-3
+        i, step = pairs[int(np.argmin(off))]
+        which.append((i, step))
+        for heads, true in zip(element, made[i], strict=True):
+            for name, value in true.items():
+                np.testing.assert_allclose(heads[name][:, :, ::step], value, rtol=1e-3, atol=1e-3, err_msg=name)
+            _, said = room._said(fine, true)
+            assert np.std(said) > 0.01
+            np.testing.assert_allclose(heads["detail"][:, :, ::step], said, atol=2e-3 * np.abs(said).max())
+    assert len(set(which)) == 4 and all(sum(i == n for i, _ in which) == 10 for n in (0, 1))
+    (again,) = room.kept_pictures(paths, seed=3, start=7).take(1).as_numpy_iterator()
+    np.testing.assert_array_equal(again[0]["image"], seen[7][0]["image"])
 
 
 def test_it_learns_what_the_picture_shows(quick):
