@@ -21,7 +21,7 @@ from tfface.pipelines.fit_aligned import FitAlignedConfig, collect
 from tfface.pipelines.runs import write_config
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.progress import tracked
-from tfface.rendering.aligned_view import DIRECTIONS, AlignedView
+from tfface.rendering.aligned_view import DIRECTIONS, AlignedView, mirrored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +70,8 @@ PRESETS = {"release": TrainRefineConfig()}
 def collect_views(coarse: IterativeCoarseNet, config: TrainRefineConfig) -> list[list[Path]]:
     """Files of what the network sees, of synthetic faces and of photographs, written if they aren't there yet.
 
-    Each holds {"gradients", "mirrored" `[800, 32, 32, 9]` float16, "r", "estimate" `[800, 290]`, "photo"}: the picture
-    and its mirror image as they lie on the estimate and its mirror image, the truth, the corrected estimate, and
-    whether these are photographs, 0 or 1.
+    Each holds {"gradients" `[800, 32, 32, 9]` float16, "r", "estimate" `[800, 290]`, "photo"}: the picture as it lies
+    on the estimate, the truth, the corrected estimate, and whether these are photographs, 0 or 1.
 
     Args:
         coarse: without `refined`.
@@ -88,8 +87,7 @@ def collect_views(coarse: IterativeCoarseNet, config: TrainRefineConfig) -> list
     @tf.function(reduce_retracing=True)
     def look(image, answer):
         estimate = coarse.corrected(image, answer)
-        reflection = coarse.face_model.reflection(estimate)
-        return view(image, estimate), view(tf.reverse(image, [2]), reflection), estimate
+        return view(image, estimate), estimate
 
     views = [[Path(config.output) / "views" / path.name for path in paths] for paths in faces]
     both = [(face, path, kind) for kind in (0, 1) for face, path in zip(faces[kind], views[kind], strict=True)]
@@ -101,9 +99,9 @@ def collect_views(coarse: IterativeCoarseNet, config: TrainRefineConfig) -> list
             look(tf.cast(image[first : first + 50], tf.float32) / 255.0, a[first : first + 50])
             for first in range(0, len(r), 50)
         ]
-        gradients, mirrored, estimate = (np.concatenate(part) for part in zip(*parts, strict=True))
+        gradients, estimate = (np.concatenate(part) for part in zip(*parts, strict=True))
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = {"gradients": np.float16(gradients), "mirrored": np.float16(mirrored), "r": r, "estimate": estimate}
+        found = {"gradients": np.float16(gradients), "r": r, "estimate": estimate}
         write_arrays(path, found | {"photo": np.float32(kind)}, compressed=False)
     return views
 
@@ -117,8 +115,8 @@ def read_views(model, paths) -> dict[str, tf.Tensor]:
     parts = {name: [] for name in ("gradients", "r", "estimate", "photo")}
     for path in tracked(paths, "reading"):
         with np.load(path) as file:
-            r, estimate = file["r"], file["estimate"]
-            parts["gradients"] += [file["gradients"], file["mirrored"]]
+            r, estimate, gradients = file["r"], file["estimate"], file["gradients"]
+            parts["gradients"] += [gradients, mirrored(gradients).numpy()]
             parts["photo"] += [np.full(2 * len(r), file["photo"], np.float32)]
         parts["r"] += [r, model.reflection(r).numpy()]
         parts["estimate"] += [estimate, model.reflection(estimate).numpy()]

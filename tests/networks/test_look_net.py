@@ -8,7 +8,7 @@ import pytest
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet, changed
 from tfface.networks.look_net import PlaceDense, build_look_net
 from tfface.networks.pretrained import load_coarse_weights, save_coarse_weights
-from tfface.rendering.aligned_view import PATCH
+from tfface.rendering.aligned_view import PATCH, mirrored
 
 SMALL = CoarseNetConfig(size=64, widths=(8, 8), blocks=(1, 1), stem=8, passes=2, refined=(4,), look=(4, 6), looks=2)
 
@@ -51,9 +51,9 @@ def test_each_look_is_at_the_last_answer_both_ways(looking):
     found = changed(looking, look=())(image)
     reflection, view, net = looking.face_model.reflection, looking.aligned_view, looking.look_net
     for _ in range(2):
-        before, mirrored = found, reflection(found)
-        one = before + net([view.patches(image, before), before])[0]
-        other = mirrored + net([view.patches(image[:, :, ::-1].copy(), mirrored), mirrored])[0]
+        before, patches = found, view.patches(image, found)
+        one = before + net([patches, before])[0]
+        other = reflection(before) + net([mirrored(patches), reflection(before)])[0]
         found = (one + reflection(other)) / 2.0
         assert np.abs(found - before).max() > 0.01
     np.testing.assert_allclose(looking(image), found, atol=1e-4)

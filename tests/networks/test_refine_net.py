@@ -8,6 +8,7 @@ import pytest
 from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
 from tfface.networks.pretrained import load_coarse_weights, save_coarse_weights
 from tfface.networks.refine_net import Standardised, build_refine_net
+from tfface.rendering.aligned_view import mirrored
 
 SMALL = CoarseNetConfig(size=64, widths=(8, 8), blocks=(1, 1), stem=8, passes=2, aligned=(3, 5), refined=(4, 6))
 
@@ -49,10 +50,9 @@ def test_it_sees_the_picture_on_what_the_first_correction_found(refined):
     first.aligned_net.set_weights(refined.aligned_net.get_weights())
     before, after = first(image), refined(image)
     assert np.abs(after - before).max() > 0.01
-    reflection, view, net = refined.face_model.reflection, refined.aligned_view, refined.refine_net
-    mirrored = reflection(before)
-    one = before + net([view(image, before), before])
-    other = mirrored + net([view(image[:, :, ::-1].copy(), mirrored), mirrored])
+    reflection, view, net = refined.face_model.reflection, refined.aligned_view(image, before), refined.refine_net
+    one = before + net([view, before])
+    other = reflection(before) + net([mirrored(view), reflection(before)])
     np.testing.assert_allclose(after, (one + reflection(other)) / 2.0, atol=1e-4)
     assert not refined.refine_net.trainable_variables
 

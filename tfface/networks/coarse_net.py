@@ -12,7 +12,7 @@ from tfface.networks.aligned_net import build_aligned_net
 from tfface.networks.look_net import build_look_net
 from tfface.networks.point_head import build_points_to_face, joint_to_face, locate, point_vertices
 from tfface.networks.refine_net import build_refine_net
-from tfface.rendering.aligned_view import AlignedView
+from tfface.rendering.aligned_view import AlignedView, mirrored
 from tfface.rendering.feedback import FeedbackRenderer
 
 INPUT_CHANNELS = 7
@@ -224,11 +224,11 @@ class IterativeCoarseNet(keras.Model):
         feedback = self.feedback(on_grid(r)) if feedback is None else feedback
         # The mirrored r isn't rendered: what it looks like is known.
         seen = [network_input(image, feedback), network_input(_flipped(image), _mirrored(feedback))]
-        answer, mirrored = tf.split(self.network(tf.concat(seen, axis=0), training=False), 2)
+        answer, other = tf.split(self.network(tf.concat(seen, axis=0), training=False), 2)
         reflection = self.face_model.reflection
         if self.config.residual:
-            answer, mirrored = r + answer, reflection(r) + mirrored
-        return (answer + reflection(mirrored)) / 2.0
+            answer, other = r + answer, reflection(r) + other
+        return (answer + reflection(other)) / 2.0
 
     def corrected(self, image: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
         """r `[B, 290]` as `corrections` leave it; not for training."""
@@ -242,14 +242,12 @@ class IterativeCoarseNet(keras.Model):
 
         It sees the picture as it lies on the estimate and its mirror image, and the mean of both answers counts.
         """
-        reflection = self.face_model.reflection
-        images, estimates = tf.concat([image, _flipped(image)], axis=0), tf.concat([r, reflection(r)], axis=0)
-        if name == "look":
-            step, _ = self.look_net([self.aligned_view.patches(images, estimates), estimates], training=False)
-        else:
-            step = self.corrections[name]([self.aligned_view(images, estimates), estimates], training=False)
-        answer, mirrored = tf.split(estimates + step, 2)
-        return (answer + reflection(mirrored)) / 2.0
+        reflection, looks = self.face_model.reflection, name == "look"
+        view = (self.aligned_view.patches if looks else self.aligned_view)(image, r)
+        views, estimates = tf.concat([view, mirrored(view)], axis=0), tf.concat([r, reflection(r)], axis=0)
+        step = self.corrections[name]([views, estimates], training=False)
+        answer, other = tf.split(estimates + (step[0] if looks else step), 2)
+        return (answer + reflection(other)) / 2.0
 
     def all_passes(self, image: tf.Tensor, training: bool = False, passes: int | None = None) -> tf.Tensor:
         """The estimate after every pass, `[B, passes, 290]`.

@@ -5,8 +5,6 @@ moved by as much. What moved is read off oriented gradients, which light and ski
 "Histograms of Oriented Gradients for Human Detection", CVPR 2005).
 """
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 
@@ -24,6 +22,13 @@ CELLS = 32
 DIRECTIONS = 8
 PATCH = 2 * (PICTURE // CELLS) ** 2 + 1
 """Channels of `AlignedView.patches`."""
+_REVERSED = np.arange(16).reshape(4, 4)[:, ::-1].ravel()
+_OTHER_SIDE = {
+    # A slope to the right is one to the left there, and each row of a patch runs the other way.
+    DIRECTIONS + 1: np.r_[(DIRECTIONS // 2 - np.arange(DIRECTIONS)) % DIRECTIONS, DIRECTIONS],
+    PATCH: np.r_[_REVERSED, 16 + _REVERSED, 32],
+}
+"""Where the channels of gradients and patches go in the mirrored picture."""
 _NODES = 32
 """Places along each side that are projected; those of the pixels between them are interpolated."""
 _AZIMUTH = np.radians(80.0)
@@ -87,9 +92,7 @@ class AlignedView:
           image: `[B, size, size, 1]` grey.
           r: `[B, 290]`, the estimate.
         """
-        # Plane by plane, which is three times as fast as with channels last.
-        picture, seen = (plane[..., 0] for plane in self.picture(image, r))
-        across, down, inner = _slopes(picture, seen)
+        across, down, inner = _slopes(*self.picture(image, r))
         gaussian, pool = tf.constant(_GAUSSIAN), tf.constant(_POOLED)
         squared = tf.square(across) + tf.square(down) + 1e-8
         strength = tf.sqrt(squared) * inner
@@ -120,19 +123,24 @@ class AlignedView:
         return tf.concat([*parts, tf.nn.avg_pool2d(seen, width, width, "VALID")], axis=-1)
 
 
+def mirrored(view: tf.Tensor) -> tf.Tensor:
+    """What the mirrored picture shows on the mirrored face: gradients or patches `[B, 32, 32, C]` of `AlignedView`.
+
+    As good as looking once more, but for some pixels where the face ends, whose triangles aren't quite symmetric.
+    """
+    return tf.gather(tf.reverse(view, [2]), _OTHER_SIDE[view.shape[-1]], axis=-1)
+
+
 def _slopes(picture: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Slopes of `[B, H, W]` to the right and down, per pixel, by Sobel's filter; and how well all of its nine pixels
-    are seen: where what is seen ends there is no edge of the face."""
-
-    def both(x, across):
-        x = tf.pad(x, [[0, 0], [1, 1], [1, 1]], "SYMMETRIC")
-        return (x[:, :, :-2], x[:, :, 1:-1], x[:, :, 2:]) if across else (x[:, :-2], x[:, 1:-1], x[:, 2:])
-
-    left, middle, right = both(picture, True)
-    upper, centre, lower = both(picture, False)
-    column, row = (left + 2.0 * middle + right) / 8.0, (upper + 2.0 * centre + lower) / 8.0
-    least = functools.reduce(tf.minimum, both(seen, True))
-    inner = functools.reduce(tf.minimum, (least[:, :-2], least[:, 1:-1], least[:, 2:]))
+    """Slopes of `[B, H, W, 1]` to the right and down, per pixel, by Sobel's filter; and how well all of its nine pixels
+    are seen: where what is seen ends there is no edge of the face. Each `[B, H, W]`."""
+    # Plane by plane, which is three times as fast as with channels last; the border repeats.
+    x = picture[..., 0]
+    x = tf.concat([x[:, :1], x, x[:, -1:]], axis=1)
+    x = tf.concat([x[:, :, :1], x, x[:, :, -1:]], axis=2)
+    row = (x[:, :-2] + 2.0 * x[:, 1:-1] + x[:, 2:]) / 8.0
+    column = (x[:, :, :-2] + 2.0 * x[:, :, 1:-1] + x[:, :, 2:]) / 8.0
+    inner = -tf.nn.max_pool2d(-seen, 3, 1, "SAME")[..., 0]
     return row[:, :, 2:] - row[:, :, :-2], column[:, 2:] - column[:, :-2], inner
 
 
