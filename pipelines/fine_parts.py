@@ -56,14 +56,18 @@ def start_part(config, name: str) -> FineNet:
 
 
 def compile_part(trainer: keras.Model, part: keras.Model, config) -> keras.Model:
-    """Gives a trainer of one part its optimizer: Adam with averaged weights and a cosine; returns the trainer.
+    """Gives a trainer of one part its optimizer, and returns it: Adam with averaged weights, which starts slowly.
+
+    Without its first 100 steps a wide network took steps so large that all of a layer fell silent, for good.
 
     Args:
         trainer: the model to fit.
         part: whose weights are trained.
         config: has `learning_rate`, `steps` and `average`.
     """
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=0.02)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.01 * config.learning_rate, config.steps, alpha=0.02, warmup_target=config.learning_rate, warmup_steps=100
+    )
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=1.0, use_ema=True, ema_momentum=config.average)
     trainer.compile(optimizer, jit_compile=False)
     # The optimizer needs its variables before a backup can be restored into it.

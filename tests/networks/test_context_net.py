@@ -42,6 +42,8 @@ def test_the_network_is_shown_the_slopes_of_the_detail():
     cells = context_net.seen(tf.zeros([1, 200, 200, 5]), detail, mask).numpy()
     assert cells.shape == (1, 200, 200, 5 + context_net.CHANNELS)
     np.testing.assert_allclose(cells[0, 96, 96], [0, 0, 0, 0, 0, 0.5, 0, 0.25, 1], atol=1e-4)
+    steep = context_net.seen(tf.zeros([1, 200, 200, 5]), -40.0 * detail, mask).numpy()
+    np.testing.assert_allclose(steep[0, 96, 96, 5:], [-5.0, 0.0, 25.0, 1.0], atol=1e-4)
 
 
 def test_what_is_folded_unfolds_in_its_place():

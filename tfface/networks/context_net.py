@@ -32,6 +32,9 @@ RELIEF_SCALE = 0.2
 _SLOPE_SCALE = 10.0
 """Slopes of detail, 0.1 or so, come near the unit variance that He's initial weights expect."""
 
+_STEEPEST = 0.5
+"""Slopes of detail are shown as at most so much: those at a rim, ten times a fold's, would outshout the face."""
+
 WIDEST = 5.0
 """Cells; relief loses its mean within a Gaussian of this size: what is wider is the coarse face's."""
 
@@ -44,7 +47,9 @@ def seen(prepared: tf.Tensor, detail: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         detail: `[B, H, W, 1]` px, what they said.
         mask: `[B, H, W, 1]`.
     """
-    along_x, along_y = (_SLOPE_SCALE * slope for slope in slope_maps(detail, mask))
+    along_x, along_y = (
+        _SLOPE_SCALE * tf.clip_by_value(slope, -_STEEPEST, _STEEPEST) for slope in slope_maps(detail, mask)
+    )
     return to_cells(tf.concat([prepared, along_x, along_y, along_x**2 + along_y**2, mask], axis=-1), CELLS)
 
 
