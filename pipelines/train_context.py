@@ -88,7 +88,7 @@ class TrainContextConfig:
     kept: int = 0
     steps: int = 7000
     epoch_steps: int = 100
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     average: float = 0.998
     seed: int = 0
 
