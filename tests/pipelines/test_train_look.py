@@ -173,7 +173,8 @@ def test_the_command(model, start, trained, tmp_path, capsys):
     fields = {"synthetic": 60, "data.seed": 5, "network": "4,4", "steps": 2, "epoch_steps": 2, "batch": 4}
     changes = [part for name, value in fields.items() for part in ("--set", f"{name}={value}")]
     assert main(["train", "look", "--coarse", str(start), "--output", str(output), *changes]) == 0
-    assert "train assemble --coarse" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "train assemble --coarse" in said.out and "gets worse on photographs" in said.err
     assert load_coarse_run(output, model).config.look == (4, 4)
     assert main(["train", "look", "--output", str(output)]) == 2
     assert "--coarse" in capsys.readouterr().err

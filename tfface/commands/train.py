@@ -8,6 +8,7 @@ The same command goes on where an interrupted run stopped. docs/training.md tell
 import argparse
 import dataclasses
 import os
+import sys
 
 from tfface.errors import InputError
 
@@ -158,6 +159,12 @@ def _correction(arguments, presets, train) -> int:
     config = _asked(config, arguments)
     if arguments.show:
         return _show(config)
+    if not config.data.photos:
+        print(
+            "tfface: no --photos: a correction that learns from synthetic faces alone gets worse on photographs "
+            "(docs/training.md)",
+            file=sys.stderr,
+        )
     train(MorphableModel.default(), config)
     print(f"CoarseNet: {config.output} (`tfface train assemble --coarse {config.output} …` makes a model of it)")
     return 0
