@@ -56,9 +56,9 @@ def start_part(config, name: str) -> FineNet:
 
 
 def compile_part(trainer: keras.Model, part: keras.Model, config) -> keras.Model:
-    """Gives a trainer of one part its optimizer, and returns it: Adam with averaged weights, which starts slowly.
+    """Gives a trainer of one part its optimizer, Adam with averaged weights and a cosine; returns the trainer.
 
-    Without its first 100 steps a wide network took steps so large that all of a layer fell silent, for good.
+    The learning rate rises over 100 steps: without them a wide network's last hidden layer fell silent, for good.
 
     Args:
         trainer: the model to fit.

@@ -294,8 +294,10 @@ def train_context(model, config: TrainContextConfig):
 
     Raises:
         FileNotFoundError: there are no initial weights, heads or CoarseNet.
-        ValueError: one of these files is something else, or the network has no `context`.
+        ValueError: one of these files is something else, the network has no `context`, or `kept` is negative.
     """
+    if config.kept < 0:
+        raise ValueError(f"expected to keep the pictures of 0 steps or more, received {config.kept}")
     trainer = build_trainer(config)
 
     def dataset(start):

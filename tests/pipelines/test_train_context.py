@@ -165,6 +165,8 @@ def test_the_command_shows_its_recipe_and_names_what_is_missing(tmp_path, capsys
     shown = capsys.readouterr().out
     assert all(part in shown for part in ("output='here'", "steps=7", "path='bank'", "coarse='run'"))
     run = ["train", "context", "--output", str(tmp_path / "run")]
+    assert main([*run, "--set", "kept=-1"]) == 2
+    assert "received -1" in capsys.readouterr().err
     assert main(run) == 2
     assert "name one with --heads" in capsys.readouterr().err
     assert main([*run, "--heads", str(tmp_path / "none")]) == 2

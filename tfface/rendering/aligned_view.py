@@ -20,15 +20,17 @@ PICTURE = 128
 CELLS = 32
 """Cells along each side whose gradients are pooled: about 6 mm each."""
 DIRECTIONS = 8
-PATCH = 2 * (PICTURE // CELLS) ** 2 + 1
+_CELL = PICTURE // CELLS
+PATCH = 2 * _CELL**2 + 1
 """Channels of `AlignedView.patches`."""
-_REVERSED = np.arange(16).reshape(4, 4)[:, ::-1].ravel()
+_REVERSED = np.arange(_CELL**2).reshape(_CELL, _CELL)[:, ::-1].ravel()
+"""A patch's pixels when each row runs the other way."""
 _OTHER_SIDE = {
-    # A slope to the right is one to the left there, and each row of a patch runs the other way.
+    # A slope to the right is one to the left there.
     DIRECTIONS + 1: np.r_[(DIRECTIONS // 2 - np.arange(DIRECTIONS)) % DIRECTIONS, DIRECTIONS],
-    PATCH: np.r_[_REVERSED, 16 + _REVERSED, 32],
+    PATCH: np.r_[_REVERSED, _CELL**2 + _REVERSED, PATCH - 1],
 }
-"""Where the channels of gradients and patches go in the mirrored picture."""
+"""Which channels gradients and patches have in their place in the mirrored picture."""
 _NODES = 32
 """Places along each side that are projected; those of the pixels between them are interpolated."""
 _AZIMUTH = np.radians(80.0)
@@ -118,9 +120,8 @@ class AlignedView:
         area += 1e-2
         away = (picture[..., 0] - near / area) * shown
         local = away / (tf.sqrt(_along_both(nearby, tf.square(away)) / area) + 0.1)
-        width = PICTURE // CELLS
-        parts = [tf.nn.space_to_depth(plane, width) for plane in (picture, local[..., None])]
-        return tf.concat([*parts, tf.nn.avg_pool2d(seen, width, width, "VALID")], axis=-1)
+        parts = [tf.nn.space_to_depth(plane, _CELL) for plane in (picture, local[..., None])]
+        return tf.concat([*parts, tf.nn.avg_pool2d(seen, _CELL, _CELL, "VALID")], axis=-1)
 
 
 def mirrored(view: tf.Tensor) -> tf.Tensor:
@@ -151,9 +152,8 @@ def _along_both(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 
 def _pooling() -> np.ndarray:
     """`[32, 128]`: triangles as wide as two cells."""
-    width = PICTURE // CELLS
-    centres = (np.arange(CELLS) + 0.5) * width - 0.5
-    weights = np.maximum(1.0 - np.abs(centres[:, None] - np.arange(PICTURE)) / width, 0.0)
+    centres = (np.arange(CELLS) + 0.5) * _CELL - 0.5
+    weights = np.maximum(1.0 - np.abs(centres[:, None] - np.arange(PICTURE)) / _CELL, 0.0)
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
