@@ -20,6 +20,8 @@ def looking(model):
     for network in coarse.corrections.values():
         steps = network.get_layer("steps")
         steps.set_weights([0.04 + 0.04 * draw.uniform(size=w.shape) for w in steps.get_weights()])
+    # As they are on disk: what rounding does to a number between two steps of `on_grid` is up to chance.
+    coarse.set_weights([np.float16(w) for w in coarse.get_weights()])
     return coarse
 
 
@@ -66,7 +68,7 @@ def test_its_weights_have_a_file_of_their_own(looking, tmp_path):
     loaded = IterativeCoarseNet(looking.face_model, SMALL)
     load_coarse_weights(loaded, tmp_path)
     image = np.random.default_rng(5).uniform(size=(1, 64, 64, 1)).astype(np.float32)
-    np.testing.assert_allclose(loaded(image), looking(image), rtol=2e-3, atol=0.02)
+    np.testing.assert_allclose(loaded(image), looking(image), atol=1e-4)
     assert np.abs(np.asarray(loaded.look_net.get_layer("steps").bias)).min() > 0.03
 
 
