@@ -312,7 +312,10 @@ def main(arguments=None) -> int:
     parser.add_argument("--size", type=int, default=400)
     parser.add_argument("--first", type=int, default=FIRST, help="number of the first, so that two runs' heads differ")
     parser.add_argument(
-        "--severity", type=float, default=1.0, help="of the oldest skin; beyond 1 folds are deeper (default: 1)"
+        "--severity",
+        type=float,
+        default=1.0,
+        help="of the oldest skin; beyond 1 folds are deeper, and skin sags (default: 1)",
     )
     options = parser.parse_args(arguments)
     if options.heads < 1 or options.size < 32 or not 0.25 <= options.severity <= 4.0 or options.first < FIRST:

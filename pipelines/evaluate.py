@@ -42,6 +42,7 @@ class EvaluateConfig:
       groups: file of groups of the photographs, for "landmarks"; see `evaluate_landmarks.read_groups`.
       fits: file of `pipelines.fit_photos` to measure features against, for "landmarks".
       faces: number of faces; 0 for the protocol's own.
+      severity: of the oldest skin of the heads of "detail"; 0 for the protocol's own.
       json: file for the figures; None for none.
     """
 
@@ -56,6 +57,7 @@ class EvaluateConfig:
     groups: str | None = None
     fits: str | None = None
     faces: int = 0
+    severity: float = 0.0
     json: str | None = None
 
 
@@ -79,6 +81,8 @@ def run(config: EvaluateConfig, networks=None) -> dict:
         raise ValueError(f"expected a protocol of {', '.join(PROTOCOLS)}, received {config.protocol!r}")
     if config.descent and config.protocol not in ("detail", "shading"):
         raise ValueError(f"expected descent for detail or shading, received it for {config.protocol}; leave it out")
+    if config.severity and config.protocol != "detail":
+        raise ValueError(f"expected severity for detail, received it for {config.protocol}; leave it out")
     if config.protocol in NEED_PHOTOS and not config.photos:
         what = NEED_PHOTOS[config.protocol]
         raise ValueError(f"expected a folder of {what} for the protocol {config.protocol}; name one with --photos")
@@ -138,7 +142,7 @@ def _in_place_of_fine(networks, steps: int):
 def _detail(networks, config):
     from tfface.pipelines import evaluate_detail as protocol
 
-    settings = _given(photos=config.photos, sizes=config.sizes, faces=config.faces)
+    settings = _given(photos=config.photos, sizes=config.sizes, faces=config.faces, severity=config.severity)
     return protocol.run(_in_place_of_fine(networks, config.descent), protocol.DetailEvaluationConfig(**settings))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfface.geometry.depth import slopes_from_depth
-from tfface.pipelines import evaluate_print_through, evaluate_shading
+from tfface.pipelines import evaluate_print_through, evaluate_shading, synthetic_skin
 from tfface.pipelines.evaluate_normals import angle_row, angular_errors, closer_percent
 from tfface.pipelines.synthetic_detail import SEED, DetailWorld, Picture, image_normals, smooth_depth
 from tfface.progress import tracked
@@ -14,7 +14,8 @@ from tfface.resampling import resample
 
 PROTOCOL = (
     "{faces} synthetic heads, seeds from {seed}, which training does not use: the face model, rounded between its "
-    "vertices, with wrinkles, folds (0.1–1 mm) and pores (under 0.15 mm) from a generator of its own, and with "
+    "vertices, with wrinkles and folds (severity up to {severity:g}: 0.1–1 mm at 1, more beyond it) and pores (under "
+    "0.15 mm) from a generator of its own, and with "
     "freckles, moles, brows, blush and stubble that are no shape; one to three random lights and light from "
     "everywhere, of which folds hide a part from themselves, some gloss, noise and blur; yaw within ±45°. Rendered at"
     " {sizes} px. “true coarse”: FineNet starts from the depth of the true r without detail; “CoarseNet”: from "
@@ -46,13 +47,16 @@ class DetailEvaluationConfig:
         photos: folder of photographs for the shading residual, see `evaluate_shading`; None leaves it out.
         sizes: widths of the crops in px.
         faces: heads; of print-through and of photographs also at most so many, unless it is 0.
+        severity: of the oldest skin, 0.25…4, see `synthetic_skin.wrinkles`; print-through's heads are smooth.
     """
 
     photos: str | None = None
     sizes: tuple[int, ...] = (200, 400)
     faces: int = 0
+    severity: float = 1.0
 
     def __post_init__(self):
+        synthetic_skin.check_severity(self.severity)
         if not self.sizes or min(self.sizes) < 32:
             raise ValueError(f"expected sizes of at least 32 px, received {self.sizes}")
         object.__setattr__(self, "sizes", tuple(sorted(set(self.sizes))))
@@ -196,7 +200,9 @@ def run(networks, config: DetailEvaluationConfig | None = None, world: DetailWor
     refiner, errors = Refiner(networks, world), {}
     faces = config.faces or DEFAULT_FACES
     for index in tracked(range(faces), "heads"):
-        for name, measured in _measure(refiner, refiner.world.head(index), config.sizes).items():
+        for name, measured in _measure(
+            refiner, refiner.world.head(index, severity=config.severity), config.sizes
+        ).items():
             errors.setdefault(name, _Errors()).add(*measured)
     rows = []
     for name, found in errors.items():
@@ -207,7 +213,7 @@ def run(networks, config: DetailEvaluationConfig | None = None, world: DetailWor
     depth = {"protocol": DEPTH_PROTOCOL, "rows": [found.depth_row(name) for name, found in errors.items()]}
     marks = evaluate_print_through.run(refiner, config.sizes, config.faces)
     return {
-        "protocol": PROTOCOL.format(faces=faces, seed=SEED, sizes=sizes),
+        "protocol": PROTOCOL.format(faces=faces, seed=SEED, sizes=sizes, severity=config.severity),
         "faces": faces,
         "rows": rows,
         "more": [depth, marks, *shading],

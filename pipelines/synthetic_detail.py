@@ -169,7 +169,7 @@ class DetailWorld:
         Args:
           index: its number.
           poses: what poses it may have.
-          severity: of the oldest skin, see `synthetic_skin.random_grooves`; beyond 1 its folds are that much deeper.
+          severity: of the oldest skin, see `synthetic_skin.wrinkles`.
         """
         rng = np.random.default_rng([SEED, index])
         r = sample_r(self.model, 1, tf.constant([SEED, index], tf.int64), poses)[0].numpy()

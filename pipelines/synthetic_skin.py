@@ -28,6 +28,8 @@ class Groove:
         depth: mm.
         width: mm from its middle to where it has risen to a third of its depth.
         bulge: mm by which the skin to its left stands out, as beside the nasolabial fold.
+        hang: mm within which that skin hangs over it, steepest at the groove: its crest is half as far. 0 for skin that
+            swells four widths from the groove's middle.
         roll: mm by which the skin on both sides stands out, as between the lines of a raised brow.
         waver: mm.
     """
@@ -38,6 +40,7 @@ class Groove:
     depth: float
     width: float
     bulge: float = 0.0
+    hang: float = 0.0
     roll: float = 0.0
     waver: float = 0.4
 
@@ -97,6 +100,7 @@ def draw_groove(chart: Chart, relief: np.ndarray, groove: Groove, rng: np.random
     left = np.array([-along[1], along[0]])
     reach = abs(groove.bow) + 3.0 * groove.waver + (12.0 if groove.bulge else 6.0) * groove.width
     reach += 3.0 * _ROLL_MM if groove.roll else 0.0
+    reach = max(reach, 3.0 * groove.hang)
     ends = np.stack([groove.start, groove.end])
     place, points = chart.window(ends.min(0) - reach, ends.max(0) + reach)
     offset = points - groove.start
@@ -112,11 +116,20 @@ def draw_groove(chart: Chart, relief: np.ndarray, groove: Groove, rng: np.random
     x = across / groove.width
     # Skin that folds in is pushed up beside the fold.
     profile = groove.depth * (0.3 * np.exp(-((x / 2.6) ** 2)) - 1.3 * np.exp(-(np.abs(x) ** 1.6)))
-    if groove.bulge:
+    if groove.hang:
+        y = np.maximum(across, 0.0) / groove.hang
+        profile += groove.bulge * (1.0 - np.exp(-4.0 * y)) * np.exp(-0.6 * y**2) * 1.3
+    elif groove.bulge:
         profile += groove.bulge * np.exp(-(((x - 4.0) / 3.0) ** 2))
     if groove.roll:
         profile += groove.roll * np.exp(-(((np.abs(across) - _ROLL_MM) / (0.6 * _ROLL_MM)) ** 2))
     relief[place] += (strength * profile).astype(np.float32)
+
+
+def check_severity(severity: float) -> None:
+    """Raises ValueError for a severity of `wrinkles` that no head is drawn with: below 0.25 or beyond 4."""
+    if not 0.25 <= severity <= 4.0:
+        raise ValueError(f"expected a severity of 0.25 to 4, received {severity:g}")
 
 
 def random_grooves(points: np.ndarray, severity: float, rng: np.random.Generator) -> list[Groove]:
@@ -136,7 +149,7 @@ def random_grooves(points: np.ndarray, severity: float, rng: np.random.Generator
         # Skin can't be steeper than a fold is wide.
         bulge = rng.uniform(0.4, 1.0) * bulge * severity
         ends = np.add(start, jitter[0]), np.add(end, jitter[1])
-        grooves.append(Groove(*ends, bow, min(depth, width), width, bulge, roll * depth, waver))
+        grooves.append(Groove(*ends, bow, min(depth, width), width, bulge, 0.0, roll * depth, waver))
 
     def count(low, high):
         return int(round(rng.uniform(low, high) * (0.4 + 0.6 * min(severity, 1.0))))
@@ -183,6 +196,56 @@ def random_grooves(points: np.ndarray, severity: float, rng: np.random.Generator
     return grooves
 
 
+def random_folds(points: np.ndarray, amount: float, rng: np.random.Generator) -> list[Groove]:
+    """The few broad folds of skin that sags: cheeks over nose, mouth and jaw, bags, a frown, the crease of the chin.
+
+    Args:
+        points: `[68, 2]` landmarks on the chart in mm.
+        amount: how deep: 0 is none, 1 is old age.
+        rng: which there are, and where they run.
+    """
+    grooves = []
+
+    def add(share, start, end, bow, depth, width, bulge=(0.0, 0.0), hang=(0.0, 0.0), roll=0.0):
+        # Drawn from the same numbers whether it is there or not, so that one fold doesn't move the others.
+        shown, strength = rng.uniform() < share, amount * rng.uniform(0.6, 1.2)
+        width, depth, bulge = rng.uniform(*width), strength * rng.uniform(*depth), strength * rng.uniform(*bulge)
+        ends = np.array([start, end]) + rng.normal(0.0, 1.2, (2, 2))
+        hang, bow = rng.uniform(*hang), rng.uniform(*bow)
+        # Skin can't be steeper than a fold is wide.
+        groove = Groove(*ends, bow, min(depth, width), width, min(bulge, 0.35 * hang), hang, roll * depth, 0.35)
+        if shown:
+            grooves.append(groove)
+
+    bridge, lip = points[27], points[57]
+    for side in (-1, 1):
+        x = side * rng.uniform(4.5, 8.0)
+        add(0.6, bridge + [x, 3.0], bridge + [1.4 * x, 24.0], (-1.5, 1.5), (0.4, 1.2), (1.0, 1.9), roll=0.5)
+    # The chin's ball stands out below its crease: to the left of a line that runs to the image's left.
+    add(0.5, lip + [15.0, -9.0], lip + [-15.0, -9.0], (-4.0, -1.0), (0.2, 0.8), (1.4, 2.4), (0.4, 1.6), (7.0, 11.0))
+    for side, outer, inner, wing, mouth, chin in ((-1, 36, 39, 31, 48, 6), (1, 45, 42, 35, 54, 10)):
+
+        def hanging(share, start, end, *shape, turned=side < 0):
+            # Away from the middle of the face on either side, or upwards, is to the left of these lines.
+            add(share, *((end, start) if turned else (start, end)), *shape)
+
+        nose, corner = points[wing] + [side * 5.0, 4.0], points[mouth] + [side * 9.0, -8.0]
+        hanging(0.9, nose, corner, (1.0, 5.0), (0.4, 1.3), (1.2, 2.2), (0.8, 2.8), (8.0, 14.0))
+        cheek, low = points[outer] + [side * 2.0, -24.0], points[mouth] + [side * 20.0, -14.0]
+        hanging(0.35, cheek, low, (3.0, 8.0), (0.2, 0.6), (1.2, 2.4), (0.4, 1.6), (7.0, 11.0))
+        cheek, low = cheek + [side * 9.0, -2.0], low + [side * 8.0, -4.0]
+        hanging(0.2, cheek, low, (3.0, 8.0), (0.2, 0.6), (1.2, 2.4))
+        corner, jaw = points[mouth] + [side * 4.0, -5.0], points[chin] * [0.78, 0.85]
+        hanging(0.6, corner, jaw, (-2.0, 3.0), (0.3, 1.0), (1.2, 2.2), (0.5, 2.0), (8.0, 12.0))
+        bag = points[inner] + [side * 1.0, -5.0], points[outer] + [side * 2.0, -6.0]
+        hanging(0.7, *bag, (-9.0, -5.0), (0.2, 0.8), (1.0, 2.0), (0.6, 2.0), (3.5, 5.5))
+        for angle in np.radians([30.0, 8.0, -14.0, -36.0]):
+            along = np.array([side * np.cos(angle), np.sin(angle)])
+            near, far = points[outer] + along * rng.uniform(5.0, 8.0), points[outer] + along * rng.uniform(20.0, 38.0)
+            add(0.5, near, far, (-3.0, 3.0), (0.2, 0.8), (0.8, 1.5))
+    return grooves
+
+
 def pores(chart: Chart, depth: float, rng: np.random.Generator) -> np.ndarray:
     """Relief `[rows, columns]` mm of pits 0.5 mm across and `depth` deep, one per 2 mm², over finer skin texture."""
     pits = np.where(rng.uniform(size=chart.shape) < MM_PER_CELL**2 / 2.0, rng.uniform(0.4, 1.0, chart.shape), 0.0)
@@ -201,9 +264,19 @@ def random_relief(chart: Chart, severity: float, rng: np.random.Generator) -> np
 
 
 def wrinkles(chart: Chart, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Wrinkles and folds alone, `[rows, columns]` in mm."""
+    """Wrinkles and folds alone, `[rows, columns]` in mm.
+
+    Args:
+        chart: where.
+        severity: 0 is none, 1 is old age as `random_grooves` has it; beyond 1 those are deeper and skin sags, too, at 2
+            and more as much as `random_folds` has it at 1.
+        rng: which and how.
+    """
     relief = chart.blank()
-    for groove in random_grooves(chart.landmarks, severity, rng):
+    grooves = random_grooves(chart.landmarks, severity, rng)
+    if severity > 1.0:
+        grooves += random_folds(chart.landmarks, min(severity - 1.0, 1.0), rng)
+    for groove in grooves:
         draw_groove(chart, relief, groove, rng)
     return relief
 

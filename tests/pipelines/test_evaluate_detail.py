@@ -16,7 +16,12 @@ SIZES = (48, 96)
 
 
 class Remembering(DetailWorld):
-    """Knows the last picture it rendered, for networks that shall know the truth."""
+    """Knows the last picture it rendered, for networks that shall know the truth, and how old its last head is."""
+
+    def head(self, *arguments, severity=None, **options):
+        if severity is not None:
+            self.severity, options["severity"] = severity, severity
+        return super().head(*arguments, **options)
 
     def render(self, head, size):
         self.r, self.last = head.r, super().render(head, size)
@@ -82,9 +87,10 @@ def test_the_truth_is_all_closer(model, world, monkeypatch):
 def test_doing_nothing_is_no_closer(model, world, monkeypatch, capsys):
     monkeypatch.setattr(evaluate_print_through, "DEFAULT_FACES", 1)
     monkeypatch.setattr(evaluate_detail, "DetailWorld", lambda face_model: world)
-    config = evaluate.EvaluateConfig("detail", sizes=(48,), faces=1)
+    config = evaluate.EvaluateConfig("detail", sizes=(48,), faces=1, severity=2.0)
     report = evaluate.run(config, networks(model, world, nothing))
     coarse, smoothed, fine = report["rows"][:3]
+    assert "severity up to 2:" in report["protocol"] and world.severity == 2.0
     assert fine["name"] == "48 px, true coarse: fine" and "closer_percent" not in coarse
     assert fine["closer_percent"] == pytest.approx(0.0) and fine["heads_closer"] == 0
     assert smoothed["name"] == "48 px, true coarse: smoothed" and smoothed["mean_deg"] != coarse["mean_deg"]
@@ -180,6 +186,10 @@ def test_inside_follows_the_crop():
 def test_refuses_in_words(model, world, tmp_path):
     with pytest.raises(ValueError, match="sizes of at least 32 px, received"):
         DetailEvaluationConfig(sizes=(16,))
+    with pytest.raises(ValueError, match="severity of 0.25 to 4, received 5"):
+        DetailEvaluationConfig(severity=5.0)
+    with pytest.raises(ValueError, match="expected severity for detail, received it for shading"):
+        evaluate.run(evaluate.EvaluateConfig("shading", photos="x", severity=2.0), networks=object())
     with pytest.raises(FileNotFoundError, match="nowhere"):
         settings = DetailEvaluationConfig(photos=str(tmp_path / "nowhere"), faces=1)
         evaluate_detail.run(networks(model, world, nothing), settings, world)

@@ -64,6 +64,41 @@ def test_skin_rolls_up_on_both_sides_of_a_pushed_line(world):
     assert more[200] < 0.1 * more.max() and abs(more[0]) < 0.02
 
 
+def test_skin_hangs_over_a_fold_on_one_side(world):
+    relief = world.chart.blank()
+    line = Groove(np.array([0.0, 20.0]), np.array([0.0, -20.0]), 0.0, 0.0, 1.5, bulge=2.0, hang=10.0, waver=0.0)
+    synthetic_skin.draw_groove(world.chart, relief, line, np.random.default_rng(0))
+    across = world.chart.sample(relief, np.stack([np.linspace(-40, 40, 801), np.zeros(801)], -1))
+    # Downwards, so that its left is the image's right.
+    crest = np.linspace(-40, 40, 801)[across.argmax()]
+    assert 1.1 < across.max() < 2.1 and crest == pytest.approx(5.0, abs=0.6)
+    assert np.abs(across[:398]).max() < 1e-6 and np.abs(across[710:]).max() < 0.02
+    steepest = np.abs(np.gradient(across, 0.1))
+    assert 0 <= np.linspace(-40, 40, 801)[steepest.argmax()] < 0.6 and steepest.max() < 1.2
+
+
+def test_old_skin_sags_on_the_same_wrinkles(world):
+    marks = world.chart.landmarks
+    few, many = (synthetic_skin.random_folds(marks, a, np.random.default_rng(2)) for a in (0.5, 1.0))
+    # The same folds, deeper; what hangs does so away from the middle, or above.
+    assert len(few) == len(many) > 8
+    for shallow, deep in zip(few, many, strict=True):
+        np.testing.assert_array_equal(shallow.start, deep.start)
+        assert shallow.depth <= deep.depth <= deep.width and shallow.bulge <= deep.bulge <= 0.35 * max(deep.hang, 1.0)
+    hanging = [
+        g for seed in range(8) for g in synthetic_skin.random_folds(marks, 1.0, np.random.default_rng(seed)) if g.hang
+    ]
+    for groove in hanging:
+        along = groove.end - groove.start
+        left = np.array([-along[1], along[0]]) / np.linalg.norm(along)
+        middle = (groove.start + groove.end) / 2
+        chin = abs(middle[0]) < 8.0 and middle[1] < marks[57, 1]
+        assert (left[1] < -0.8) if chin else (left[1] > 0.8 or left[0] * np.sign(middle[0]) > 0.3), groove
+    # No young head has them.
+    young, old = (synthetic_skin.wrinkles(world.chart, s, np.random.default_rng(3)) for s in (1.0, 2.0))
+    assert old.max() > 1.5 * young.max() and np.abs(old).mean() > 2.0 * np.abs(young).mean()
+
+
 def test_relief_has_the_size_of_skin(world):
     rng = np.random.default_rng(1)
     old, young = (synthetic_skin.wrinkles(world.chart, severity, rng) for severity in (1.0, 0.2))

@@ -50,6 +50,13 @@ def configure(parser: argparse.ArgumentParser):
         "--fits", metavar="FILE", help="fits of `python -m tfface.pipelines.fit_photos` to measure features against"
     )
     parser.add_argument("--faces", type=int, default=0, metavar="N", help="how many (default: the protocol's own)")
+    parser.add_argument(
+        "--severity",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="of the oldest skin for `detail`, 0.25 to 4: how deep folds are (default: 1; beyond it skin sags, too)",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
 
 
@@ -64,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"expected --faces of at least 1, or 0 for the protocol's own, received {arguments.faces}")
     if arguments.descent < 0:
         raise InputError(f"expected --descent of at least 1, or 0 for FineNet, received {arguments.descent}")
-    names = ("protocol", "model", "photos", "crop", "axes", "descent", "groups", "fits", "faces", "json")
+    names = ("protocol", "model", "photos", "crop", "axes", "descent", "groups", "fits", "faces", "severity", "json")
     lists = {name: tuple(getattr(arguments, name)) for name in ("sizes", "amounts")}
     config = evaluate.EvaluateConfig(**lists, **{name: getattr(arguments, name) for name in names})
     try:
