@@ -165,7 +165,9 @@ def test_points_are_trained_and_the_way_from_them_to_r_stays_as_primed(model, tm
     image = np.random.default_rng(0).uniform(size=(2, 200, 200, 1)).astype(np.float32)
     truth = sample_r(model, 2, tf.constant([1, 2], tf.int64))
     before = np.asarray(trainer.coarse.network.get_layer("scores_and_depths").kernel).copy()
-    logs = trainer.train_step((tf.constant(image), truth, tf.zeros([2, 290])))
+    trainer.optimizer.build(trainer.coarse.network.trainable_variables)
+    # A graph, as in training: outside of one, gradients of convolutions were seen to abort TensorFlow 2.21 here.
+    logs = tf.function(trainer.train_step)((tf.constant(image), truth, tf.zeros([2, 290])))
     assert float(logs["points_px"]) > 0 and np.isfinite(float(logs["loss"]))
     assert np.abs(trainer.coarse.network.get_layer("scores_and_depths").kernel - before).max() > 0
     for a, b in zip(primed, head.variables, strict=True):
