@@ -153,7 +153,7 @@ def test_a_short_run_writes_weights_that_load(model, tmp_path):
 
 
 def test_points_are_trained_and_the_way_from_them_to_r_stays_as_primed(model, tmp_path):
-    net = CoarseNetConfig(widths=(8, 8), blocks=(1, 1), stem=8, points=70)
+    net = CoarseNetConfig(widths=(8, 8), blocks=(1, 1), stem=8, points=128)
     config = TrainCoarseConfig(
         output=str(tmp_path), network=net, steps=2, epoch_steps=2, faces=2, passes=2, prime_steps=2, precision="float32"
     )
