@@ -27,6 +27,7 @@ from tfface.pipelines.occluders import occlude, smooth_noise, strands
 from tfface.pipelines.sampling import SamplingConfig, seeds, uniform
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.synthetic_detail import DetailWorld
+from tfface.pipelines.synthetic_skin import SEVERITIES
 from tfface.progress import tracked
 from tfface.rendering.shading import directional, specular
 
@@ -318,9 +319,11 @@ def main(arguments=None) -> int:
         help="of the oldest skin; beyond 1 folds are deeper, and skin sags (default: 1)",
     )
     options = parser.parse_args(arguments)
-    if options.heads < 1 or options.size < 32 or not 0.25 <= options.severity <= 4.0 or options.first < FIRST:
+    low, high = SEVERITIES
+    if options.heads < 1 or options.size < 32 or not low <= options.severity <= high or options.first < FIRST:
         print(
-            "tfface: expected at least one head of at least 32 px, a severity of 0.25 to 4 and a first number of at "
+            "tfface: expected at least one head of at least 32 px, a severity of "
+            f"{low:g} to {high:g} and a first number of at "
             f"least {FIRST}, evaluation's own being below",
             file=sys.stderr,
         )

@@ -13,6 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 MM_PER_CELL = 0.25
+SEVERITIES = (0.25, 4.0)
+"""Least and greatest severity that a head's oldest skin may have, see `wrinkles`."""
 _ROLL_MM = 3.2
 """From a line to the crest of the skin beside it: half of what lies between two lines of the forehead."""
 _LOW, _HIGH = np.array([-125.0, -100.0]), np.array([125.0, 130.0])
@@ -117,6 +119,7 @@ def draw_groove(chart: Chart, relief: np.ndarray, groove: Groove, rng: np.random
     # Skin that folds in is pushed up beside the fold.
     profile = groove.depth * (0.3 * np.exp(-((x / 2.6) ** 2)) - 1.3 * np.exp(-(np.abs(x) ** 1.6)))
     if groove.hang:
+        # 1.3 brings the crest to a height of 1.
         y = np.maximum(across, 0.0) / groove.hang
         profile += groove.bulge * (1.0 - np.exp(-4.0 * y)) * np.exp(-0.6 * y**2) * 1.3
     elif groove.bulge:
@@ -127,9 +130,10 @@ def draw_groove(chart: Chart, relief: np.ndarray, groove: Groove, rng: np.random
 
 
 def check_severity(severity: float) -> None:
-    """Raises ValueError for a severity of `wrinkles` that no head is drawn with: below 0.25 or beyond 4."""
-    if not 0.25 <= severity <= 4.0:
-        raise ValueError(f"expected a severity of 0.25 to 4, received {severity:g}")
+    """Raises ValueError for a severity of `wrinkles` beyond `SEVERITIES`."""
+    low, high = SEVERITIES
+    if not low <= severity <= high:
+        raise ValueError(f"expected a severity of {low:g} to {high:g}, received {severity:g}")
 
 
 def random_grooves(points: np.ndarray, severity: float, rng: np.random.Generator) -> list[Groove]:
