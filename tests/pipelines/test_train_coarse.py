@@ -1,6 +1,7 @@
 """CoarseNet's training: its criterion, its data, and a run that is interrupted and goes on."""
 
 import csv
+import os
 import dataclasses
 import json
 
@@ -152,7 +153,20 @@ def test_a_short_run_writes_weights_that_load(model, tmp_path):
     assert len(rows) == 1 and float(rows[0]["loss"]) > 0 and float(rows[0]["last_px"]) > 0
 
 
-def test_points_are_trained_and_the_way_from_them_to_r_stays_as_primed(model, tmp_path):
+@pytest.fixture
+def one_core():
+    """All threads on one core: on two, TensorFlow 2.21 was seen to crash in gradients of convolutions."""
+    cores = os.sched_getaffinity(0)
+    for cpus in ({min(cores)}, cores):
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setaffinity(int(thread), cpus)
+        if len(cpus) == 1 and cpus != cores:
+            yield
+    if len(cores) == 1:
+        yield
+
+
+def test_points_are_trained_and_the_way_from_them_to_r_stays_as_primed(model, tmp_path, one_core):
     net = CoarseNetConfig(widths=(8, 8), blocks=(1, 1), stem=8, points=128)
     config = TrainCoarseConfig(
         output=str(tmp_path), network=net, steps=2, epoch_steps=2, faces=2, passes=2, prime_steps=2, precision="float32"
