@@ -1,9 +1,9 @@
 """CoarseNet's training: its criterion, its data, and a run that is interrupted and goes on."""
 
 import csv
-import os
 import dataclasses
 import json
+import os
 
 import keras
 import numpy as np
