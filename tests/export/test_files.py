@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from tests.export.small import SIZE, crops, networks
 from tfface.cli import main
-from tfface.export import ExportConfig, export
-from tfface.export.onnx_file import OPSET
+from tfface.export import ExportConfig, export, onnx_file
+from tfface.export import tflite as tflite_file
 from tfface.export.parity import compare, keras_answers, summary
 from tfface.export.runners import open_exported
 from tfface.export.tflite import other_operations
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tflite(folder):
-    return export(networks(True), folder / "face.tflite", ExportConfig("tflite", SIZE))
+    return export(networks(True), folder / "face.tflite", ExportConfig("tflite", SIZE, batch=2))
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,16 @@ def onnx_path(folder):
     return export(networks(True), folder / "face.onnx", ExportConfig("onnx", SIZE))
 
 
+@pytest.fixture
+def converted(tflite, monkeypatch):
+    """Converting the same graph once more takes half a minute: what comes of it is there."""
+    monkeypatch.setattr(tflite_file, "_converted", lambda graph, batch: tflite.read_bytes())
+
+
 def check(path, *, strict=True):
     """Answers on three crops; of the strict ones at most one may have a pixel on the other side (see parity.py)."""
     faces = crops(3)
+    # A .tflite file takes two at a time: its second call is half full.
     found = compare(open_exported(path, 1)(faces), keras_answers(networks(True), faces))
     assert sum(parity.same for parity in found) >= (2 if strict else 0), found
     # Untrained networks with large weights: what a bit of every weight does to them is the most there is.
@@ -69,11 +76,10 @@ def test_tflite_carries_its_description_as_a_zip(tflite):
 
 
 @pytest.mark.parametrize(("weights", "share"), [("float16", 0.6), ("int8", 0.6)])
-def test_tflite_with_small_weights(folder, tflite, weights, share):
+def test_tflite_with_small_weights(folder, tflite, converted, weights, share):
     path = export(networks(True), folder / f"{weights}.tflite", ExportConfig("tflite", SIZE, weights, batch=2))
     assert path.stat().st_size < share * tflite.stat().st_size
     assert other_operations(path.read_bytes()) == []
-    # Two at a time: the third call is half full.
     check(path, strict=False)
 
 
@@ -86,7 +92,9 @@ def test_onnx_is_opset_18_with_names_and_description(onnx_path):
 
     model = onnx.load(onnx_path)
     onnx.checker.check_model(model, full_check=True)
-    assert [(entry.domain, entry.version) for entry in model.opset_import if not entry.domain] == [("", OPSET)]
+    assert [(entry.domain, entry.version) for entry in model.opset_import if not entry.domain] == [
+        ("", onnx_file.OPSET)
+    ]
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
     assert [entry.name for entry in model.graph.input] == ["crops"]
     assert model.producer_version == __version__
@@ -99,17 +107,16 @@ def test_onnx_is_opset_18_with_names_and_description(onnx_path):
 
 def test_onnx_with_halves(folder, onnx_path, monkeypatch):
     import onnx
-    import tf2onnx
 
-    # Converting the same graph once more takes a minute or two: what comes of it is there.
-    monkeypatch.setattr(tf2onnx.convert, "from_function", lambda *_, **__: (onnx.load(onnx_path), None))
+    # Converting the same graph once more takes a minute: what comes of it is there.
+    monkeypatch.setattr(onnx_file, "_converted", lambda _: onnx.load(onnx_path))
     path = export(networks(True), folder / "half.onnx", ExportConfig("onnx", SIZE, "float16"))
     assert path.stat().st_size < 0.6 * onnx_path.stat().st_size
     check(path, strict=False)
 
 
-def test_the_command_writes_checks_and_reports(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("tfface.commands.export.load_networks", lambda path: networks())
+def test_the_command_writes_checks_and_reports(tmp_path, capsys, converted, monkeypatch):
+    monkeypatch.setattr("tfface.commands.export.load_networks", lambda path: networks(True))
     path = tmp_path / "deep" / "face.tflite"
     assert main(["export", "--format", "tflite", "--output", str(path), "--size", str(SIZE), "--check", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -128,15 +135,16 @@ def test_the_command_names_what_does_not_fit(tmp_path, capsys):
 def test_a_terminated_export_leaves_nothing_behind(tmp_path):
     # Ends as the SavedModel's folder is written, in a process of its own: the signal is meant for its main thread.
     code = f"""
-import os, signal, sys
+import os, pathlib, signal, sys
 import tensorflow as tf
 import tfface.commands.export as command
+import tfface.export.saved_model as saved_model
 from tests.export.small import SIZE, networks
-save = tf.saved_model.save
-def save_and_end(*arguments):
-    save(*arguments)
+def save_and_end(module, folder, signatures):
+    (pathlib.Path(folder) / "variables").mkdir(parents=True)
+    (pathlib.Path(folder) / "saved_model.pb").write_bytes(b"all of it")
     os.kill(os.getpid(), signal.SIGTERM)
-tf.saved_model.save = save_and_end
+tf.saved_model.save, saved_model.build_module = save_and_end, lambda graph: (tf.Module(), {{}})
 command.load_networks = lambda path: networks()
 from tfface.cli import main
 sys.exit(main(["export", "--format", "savedmodel", "--output", {str(tmp_path / "1")!r}, "--size", str(SIZE)]))

@@ -32,9 +32,9 @@ def build_module(graph: FaceGraph) -> tuple[tf.Module, dict]:
     crops = [None, graph.size, graph.size, 3]
     # Traced here and called by all: every signature with a body of its own would triple the file, and saving traces
     # functions anew, with all that they call but what is traced already.
-    faces = tf.function(graph).get_concrete_function(tf.TensorSpec(crops, tf.float32, name="crops"))
+    faces = tf.function(graph, autograph=False).get_concrete_function(tf.TensorSpec(crops, tf.float32, name="crops"))
 
-    @tf.function
+    @tf.function(autograph=False)
     def serve(crops):
         return faces(tf.cast(crops, tf.float32) / 255.0 if crops.dtype == tf.uint8 else crops)
 
@@ -43,7 +43,7 @@ def build_module(graph: FaceGraph) -> tuple[tf.Module, dict]:
         tf.TensorSpec([None, 4], tf.float32, name="box"),
     ]
 
-    @tf.function(input_signature=encoded)
+    @tf.function(autograph=False, input_signature=encoded)
     def serve_encoded(image_bytes, box):
         crops, placed = decode_and_cut(image_bytes, box, graph.size)
         return faces(crops) | {"crop": placed}
@@ -53,7 +53,7 @@ def build_module(graph: FaceGraph) -> tuple[tf.Module, dict]:
     module.weights = graph.stored
     module.serve = serve
     module.serve_encoded = serve_encoded
-    module.fine = tf.function(graph.refine, input_signature=plane)
+    module.fine = tf.function(graph.refine, input_signature=plane, autograph=False)
     return module, {
         "serving_default": serve_encoded.get_concrete_function(),
         "serve": serve.get_concrete_function(tf.TensorSpec(crops, tf.float32, name="crops")),

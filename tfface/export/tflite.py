@@ -31,18 +31,24 @@ def convert(graph: FaceGraph, description: dict, weights: str = "float32", batch
     Raises:
       ValueError: the converter left an operation that isn't a builtin.
     """
-    spec = tf.TensorSpec([batch, graph.size, graph.size, 3], tf.float32, name="crops")
-    module = tf.Module()
-    module.weights = graph.stored
-    module.faces = tf.function(graph, input_signature=[spec])
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.faces.get_concrete_function()], module)
-    data = converter.convert()
+    data = _converted(graph, batch)
     if weights != "float32":
         sizes = {math.prod(variable.shape) for variable in graph.stored}
         data = _store_smaller(data, sizes, convolutions_as_bytes=weights == "int8")
     if odd := other_operations(data):
         raise ValueError(f"expected builtin operations only, received {', '.join(odd)}")
     return data + _zipped(FILE, as_json(description))
+
+
+def _converted(graph: FaceGraph, batch: int) -> bytes:
+    """A TFLite file, all of float32."""
+    spec = tf.TensorSpec([batch, graph.size, graph.size, 3], tf.float32, name="crops")
+    module = tf.Module()
+    module.weights = graph.stored
+    # Kept out of the module: what belongs to it is traced once more when the converter saves it.
+    faces = tf.function(graph, autograph=False).get_concrete_function(spec)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([faces], module)
+    return converter.convert()
 
 
 def other_operations(data: bytes) -> list[str]:

@@ -147,7 +147,8 @@ def _slopes(picture: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, 
 
 def _along_both(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """`[B, W, W]` by weights `[N, W]` along rows and columns, `[B, N, N]`."""
-    return tf.einsum("ih,bhw,jw->bij", weights, values, weights)
+    # As two plain matrix products: an einsum makes the same of it, but not in ONNX.
+    return tf.tensordot(tf.tensordot(values, weights, [[1], [1]]), weights, [[1], [1]])
 
 
 def _pooling() -> np.ndarray:
