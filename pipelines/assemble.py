@@ -17,6 +17,7 @@ from tfface.networks.pretrained import (
     save_pretrained,
     tuples,
 )
+from tfface.networks.weights import key, load_weights
 from tfface.output import write_files
 
 
@@ -99,6 +100,22 @@ def load_fine_run(folder, face_model: MorphableModel) -> FineNet:
             "and fine.npz, found neither"
         )
     return load_pretrained(folder, face_model).fine
+
+
+def load_fine_weights(fine: FineNet, path) -> None:
+    """Sets the weights of a built FineNet from a .npz that may lack those of `skin`, which is trained by itself.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is of another FineNet.
+    """
+    may_lack = {key(variable) for variable in (fine.skin_net.variables if fine.skin_net else ())}
+    missing = [name for name in load_weights(fine, path, strict=False) if name not in may_lack]
+    if missing:
+        raise ValueError(
+            f"expected the weights of this FineNet in {path}, received none that fit {missing[0]}; build the network "
+            "with the configuration that the weights were trained with"
+        )
 
 
 def load_coarse_run(folder, face_model: MorphableModel) -> IterativeCoarseNet:

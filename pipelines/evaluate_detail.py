@@ -20,8 +20,7 @@ PROTOCOL = (
     "everywhere, of which folds hide a part from themselves, some gloss, noise and blur; yaw within ±45°. Rendered at"
     " {sizes} px. “true coarse”: FineNet starts from the depth of the true r without detail; “CoarseNet”: from "
     "CoarseNet's answer to the picture. “smoothed”: that coarse depth averaged over 2.4 mm, which takes out the "
-    "creases between triangles and adds nothing; detail is what “fine” has beyond it. “detail”, for a FineNet that "
-    "corrects the coarse shape as well: its detail alone, which is what a shape that is right already asks for. "
+    "creases between triangles and adds nothing; detail is what “fine” has beyond it. "
     "Pixels: whole ones of skin (no eyes, lips, brows), 2 px from its edge, not seen edge-on, covered by both. "
     "Normals: angle to the truth's in degrees, over all pixels; “closer”: by how much fine's mean is smaller than "
     "coarse's; “heads closer”: heads whose own mean is smaller; “wrinkle”: the same over pixels with more than 0.08 "
@@ -79,18 +78,6 @@ class Refiner:
         inputs = {"image": image, "depth": depth, "mask": mask}
         batch = {name: tf.constant(value[None, :, :, None], tf.float32) for name, value in inputs.items()}
         return np.asarray(self.networks.fine(batch, training=False), np.float32)[0, ..., 0]
-
-    @property
-    def corrects(self) -> bool:
-        """Whether FineNet corrects the coarse shape before it adds detail."""
-        return getattr(self.networks.fine, "shape_net", None) is not None
-
-    def detail(self, image: np.ndarray, depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """As `fine`, without the correction of the coarse shape; for a FineNet that `corrects`."""
-        network = self.networks.fine
-        image, depth, mask = (tf.constant(x[None, :, :, None], tf.float32) for x in (image, depth, mask))
-        added = network.skin_detail(image, depth, mask, training=False)
-        return (depth * mask + added).numpy()[0, ..., 0]
 
     def coarse(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """CoarseNet's depth and mask `[S, S]` of grey `[S, S]`."""
@@ -155,7 +142,6 @@ def _slopes(depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _measure(refiner: Refiner, head, sizes) -> dict[str, tuple]:
     """{row name: (picture, depth, mask, coarse depth)} of one head; sizes ascend."""
     found, added = {}, {}
-    alone = "detail" if refiner.corrects else "fine"
     for size in sizes:
         picture = refiner.world.render(head, size)
         starts = {"true coarse": (picture.coarse, picture.mask), "CoarseNet": refiner.coarse(picture.image)}
@@ -164,14 +150,11 @@ def _measure(refiner: Refiner, head, sizes) -> dict[str, tuple]:
             found[f"{size} px, {start}: coarse"] = picture, coarse, mask, coarse
             smoothed = smooth_depth(coarse, mask, SMOOTH_MM * picture.px_per_mm, picture.px_per_mm)
             found[f"{size} px, {start}: smoothed"] = picture, smoothed, mask, coarse
-            if refiner.corrects:
-                detail = refiner.detail(picture.image, coarse, mask)
-                found[f"{size} px, {start}: detail"] = picture, detail, mask, coarse
             found[f"{size} px, {start}: fine"] = picture, fine, mask, coarse
-        added[size] = found[f"{size} px, true coarse: {alone}"][1] - picture.coarse * picture.mask
+        added[size] = found[f"{size} px, true coarse: fine"][1] - picture.coarse * picture.mask
     for small in sizes[:-1]:
         enlarged = resample(added[small], 0.0, 0.0, small / size, size, size) * (size / small)
-        name = f"{small} px, true coarse: {alone}, enlarged to {size}"
+        name = f"{small} px, true coarse: fine, enlarged to {size}"
         found[name] = picture, picture.coarse + enlarged, picture.mask, picture.coarse
     return found
 

@@ -22,8 +22,7 @@ PROTOCOL = (
     "All figures are rms over the pixels of the marks (wrinkles) and 2 px around them, of all"
     " heads. Relief: of the added depth, less its median on the skin; tilt: of its slopes. “of wrinkles”: as a share"
     " of what the true wrinkles get. Edge correlation: of the added depth's steepness with the steepness of the "
-    "marks' darkness. “truth”: what the wrinkles really are. Rows "
-    "“detail: …”, for a FineNet that corrects the coarse shape as well: of its detail alone."
+    "marks' darkness. “truth”: what the wrinkles really are."
 )
 DEFAULT_FACES = 12
 POSES = SamplingConfig(yaw_degrees=25.0, pitch_degrees=10.0, roll_degrees=8.0, neutral=1.0, expression_noise=0.0)
@@ -54,10 +53,9 @@ def run(refiner, sizes: tuple[int, ...], faces: int = 0) -> dict:
                 sums.setdefault(name, []).append(added)
         found = {name: _row(f"{size} px, {name}", added) for name, added in sums.items()}
         for name, row in found.items():
-            part = "detail: " if name.startswith("detail: ") else ""
-            if not name.removeprefix(part).startswith("wrinkles"):
+            if not name.startswith("wrinkles"):
                 for figure, unit in (("relief", "um"), ("tilt", "deg")):
-                    whole = found[f"{part}wrinkles"][f"{figure}_{unit}"]
+                    whole = found["wrinkles"][f"{figure}_{unit}"]
                     row[f"{figure}_of_wrinkles_percent"] = 100.0 * row[f"{figure}_{unit}"] / whole if whole else None
         rows += found.values()
     return {"protocol": PROTOCOL.format(faces=faces, sizes=", ".join(map(str, sizes))), "rows": rows}
@@ -75,14 +73,12 @@ def _head(refiner, index: int, size: int) -> dict[str, "_Added"]:
     }
     lights = {"flat": FLAT, "lit": light}
     plain = {name: world.render(dataclasses.replace(smooth, light=of), size) for name, of in lights.items()}
-    ways = {"": refiner.fine} | ({"detail: ": refiner.detail} if refiner.corrects else {})
-    answers = {(way, name): ways[way](p.image, p.coarse, p.mask) for way in ways for name, p in plain.items()}
+    answers = {name: refiner.fine(p.image, p.coarse, p.mask) for name, p in plain.items()}
     found = {}
 
     def add(key: str, picture: Picture, name: str, area: np.ndarray) -> None:
-        for way, refine in ways.items():
-            change = refine(picture.image, picture.coarse, picture.mask) - answers[way, name]
-            found[way + key] = _added(change / picture.px_per_mm, picture, plain[name], area)
+        change = refiner.fine(picture.image, picture.coarse, picture.mask) - answers[name]
+        found[key] = _added(change / picture.px_per_mm, picture, plain[name], area)
 
     folded = world.render(dataclasses.replace(smooth, light=light, relief=wrinkles(world.chart, 0.9, rng)), size)
     area = folded.skin & binary_dilation(np.abs(folded.relief) > 0.03, iterations=2)

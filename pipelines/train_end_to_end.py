@@ -12,10 +12,9 @@ from tfface.losses import shading
 from tfface.networks import fine_net
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
 from tfface.pipelines import fitted_photos
-from tfface.pipelines.assemble import load_coarse_run, save_coarse_run, save_fine_run
+from tfface.pipelines.assemble import load_coarse_run, load_fine_weights, save_coarse_run, save_fine_run
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
 from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
-from tfface.pipelines.fine_parts import PARTS, load_fine
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
 from tfface.pipelines.precision import policy
 from tfface.pipelines.runs import averaged, finished_epochs, write_config
@@ -116,11 +115,10 @@ def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -
     network = fine_net.FineNet(config.network, dtype=policy(config.precision))
     network.build()
     if config.initial:
-        load_fine(network, config.initial)
-    # Learnt by themselves, in `train_shape`, `train_context` and `train_skin`.
-    for part in (getattr(network, name) for name in PARTS):
-        if part is not None:
-            part.trainable = False
+        load_fine_weights(network, config.initial)
+    # Learnt by itself, in `train_skin`.
+    if network.skin_net is not None:
+        network.skin_net.trainable = False
     if coarse_net is not None:
         coarse_net.freeze_points_to_face()
     model = EndToEnd(face_model, network, coarse_net, original, config.model, seed=config.seed)

@@ -6,6 +6,7 @@ are skin, keep it from taking folds for something else, as labels now and then d
 """
 
 import dataclasses
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,10 +15,12 @@ import tensorflow as tf
 from tfface.morphable import representation
 from tfface.networks import fine_net
 from tfface.networks.cell_net import to_cells
-from tfface.networks.fine_net import SKIN_CELLS
+from tfface.networks.fine_net import SKIN_CELLS, FineNet
+from tfface.networks.weights import save_weights
+from tfface.pipelines.assemble import load_fine_weights, save_fine_run
 from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset, misfit
-from tfface.pipelines.fine_parts import compile_part, fit_part, start_part
 from tfface.pipelines.occluders import Occluders, strands
+from tfface.pipelines.runs import averaged, finished_epochs, verbosity, write_config
 from tfface.pipelines.sampling import seeds, uniform
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.skin_labels import SIZE, read_labels
@@ -108,6 +111,7 @@ def skin_dataset(model, config: TrainSkinConfig, start: int = 0) -> tf.data.Data
         known |= {"skin": to_cells(heads["mask"], SKIN_CELLS), "sure": sure}
         return {name: tf.concat([photos[name], known[name]], axis=0) for name in photos}
 
+    @tf.autograph.experimental.do_not_convert
     def finish(index, faces):
         worn, hair, some, curve, grain, level = seeds(tf.stack([base + 1, index + start]), 6)
         image = faces["image"]
@@ -176,10 +180,52 @@ class SkinTrainer(keras.Model):
         return {name: mean.result() for name, mean in self._means.items()}
 
 
+class SaveFineNet(keras.callbacks.Callback):
+    """Writes the network with its averaged weights, complete and loadable, after every epoch."""
+
+    def __init__(self, fine, folder):
+        super().__init__()
+        self.fine, self.folder = fine, Path(folder)
+
+    def on_epoch_end(self, epoch, logs=None):
+        with averaged(self.model.optimizer, self.fine.skin_net.trainable_variables):
+            save_fine_run(self.fine, self.folder)
+            save_weights(self.fine, self.folder / "fine.npz")
+
+
 def build_trainer(config: TrainSkinConfig) -> SkinTrainer:
-    """The compiled trainer of a run, at its initial weights; errors as `fine_parts.start_part` has them."""
-    fine = start_part(config, "skin_net")
-    return compile_part(SkinTrainer(fine), fine.skin_net, config)
+    """The compiled trainer of a run, at its initial weights, with nothing but `skin` left to train.
+
+    The learning rate rises over 100 steps, or a tenth of a shorter run: without them a wide network's last hidden layer
+    fell silent, for good.
+
+    Raises:
+        FileNotFoundError: there are no initial weights.
+        ValueError: they are of another FineNet, or the network has no `skin`.
+    """
+    if not config.network.skin:
+        raise ValueError("expected a FineNet with `skin` widths, such as (16, 32, 48), received one without")
+    keras.utils.set_random_seed(config.seed)
+    fine = FineNet(config.network)
+    fine.build()
+    if config.initial:
+        load_fine_weights(fine, config.initial)
+    # Keras, too, is to average and keep only what is trained here.
+    for layer in fine.layers:
+        layer.trainable = layer is fine.skin_net
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.01 * config.learning_rate,
+        config.steps,
+        alpha=0.02,
+        warmup_target=config.learning_rate,
+        warmup_steps=min(100, config.steps // 10),
+    )
+    trainer = SkinTrainer(fine)
+    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=1.0, use_ema=True, ema_momentum=config.average)
+    trainer.compile(optimizer, jit_compile=False)
+    # The optimizer needs its variables before a backup can be restored into it.
+    optimizer.build(fine.skin_net.trainable_variables)
+    return trainer
 
 
 def train_skin(model, config: TrainSkinConfig):
@@ -194,5 +240,17 @@ def train_skin(model, config: TrainSkinConfig):
         ValueError: one of these files is something else, or the network has no `skin`.
     """
     trainer = build_trainer(config)
-    fit_part(trainer, trainer.fine.skin_net, config, lambda start: skin_dataset(model, config, start))
+    output = write_config(config)
+    trainer.fit(
+        skin_dataset(model, config, finished_epochs(output / "backup") * config.epoch_steps),
+        epochs=-(-config.steps // config.epoch_steps),
+        steps_per_epoch=config.epoch_steps,
+        verbose=verbosity(),
+        callbacks=[
+            keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
+            keras.callbacks.CSVLogger(str(output / "history.csv"), append=True),
+            SaveFineNet(trainer.fine, output),
+            keras.callbacks.TerminateOnNaN(),
+        ],
+    )
     return trainer.fine

@@ -23,7 +23,7 @@ COARSE = CoarseNetConfig(
     looks=2,
 )
 FINE = FineNetConfig(
-    width=0.1, regressor=(8,), slopes=True, standardise=True, light=4.0, smooth_upsampling=True, shape=(4, 6)
+    width=0.1, regressor=(8,), slopes=True, standardise=True, light=4.0, smooth_upsampling=True, skin=(4, 6)
 )
 
 
@@ -48,8 +48,8 @@ def networks(residual: bool = False):
     for network in (built.coarse.refine_net, built.coarse.look_net):
         steps = network.get_layer("steps").kernel
         steps.assign(random.normal(size=steps.shape) * 0.05)
-    relief = built.fine.shape_net.get_layer("shape_answer").kernel
-    relief.assign(random.normal(size=relief.shape) * 0.05)
+    skin = built.fine.skin_net.get_layer("skin_answer").kernel
+    skin.assign(random.normal(size=skin.shape) * 0.5)
     return built
 
 

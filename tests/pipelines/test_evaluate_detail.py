@@ -193,26 +193,3 @@ def test_refuses_in_words(model, world, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         settings = DetailEvaluationConfig(photos=str(tmp_path / "nowhere"), faces=1)
         evaluate_detail.run(networks(model, world, nothing), settings, world)
-
-
-def test_a_correction_of_the_shape_is_told_from_detail(model, world):
-    """A network that only corrects the shape: its detail alone is nothing, the whole isn't."""
-    from tfface.networks.fine_net import FineNet, FineNetConfig
-
-    fine = FineNet(FineNetConfig(width=0.05, regressor=(4,), shape=(4,)))
-    fine.build()
-    relief = fine.shape_net.get_layer("shape_answer").kernel
-    relief.assign(np.random.default_rng(0).normal(size=relief.shape) * 0.1)
-    refiner = Refiner(networks(model, world, fine), world)
-    picture = world.render(world.head(0), 48)
-    np.testing.assert_allclose(
-        refiner.detail(picture.image, picture.coarse, picture.mask), picture.coarse * picture.mask, atol=1e-5
-    )
-    found = evaluate_detail._measure(refiner, world.head(0), (48,))
-    names = [name.split(": ")[1] for name in found]
-    assert names == ["coarse", "smoothed", "detail", "fine"] * 2
-    away = np.abs(found["48 px, true coarse: fine"][1] - found["48 px, true coarse: detail"][1])
-    assert away.max() > 0.05
-    rows = {row["name"]: row for row in evaluate_print_through.run(refiner, (48,), 1)["rows"]}
-    assert rows["48 px, detail: brows, flat"]["relief_um"] == pytest.approx(0.0, abs=1e-3)
-    assert rows["48 px, brows, flat"]["relief_um"] > 0.01

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfface.networks.fine_net import SKIN_CELLS, FineNetConfig
+from tests.pipelines.interruptions import left_by_an_interruption
+from tfface.networks.fine_net import SKIN_CELLS, FineNet, FineNetConfig
+from tfface.networks.weights import load_weights, save_weights
 from tfface.pipelines import train_skin as room
+from tfface.pipelines.assemble import load_fine_weights
 from tfface.pipelines.detail_bank import DetailBankConfig
 from tfface.pipelines.skin_labels import SIZE
 from tfface.pipelines.train_skin import TrainSkinConfig, skin_dataset, train_skin
@@ -99,8 +102,43 @@ def test_it_learns_what_is_dark(quick):
     assert history["wrong"][1] < 0.25 and history["loss"][1] < 0.7 * history["loss"][0]
 
 
-def test_resumes_exactly_and_touches_nothing_else(quick, resumed_part):
-    resumed_part(train_skin, _config, dataclasses.replace(SMALL, skin=()))
+def _built(**changes):
+    network = FineNet(dataclasses.replace(SMALL, **changes))
+    network.build()
+    return network
+
+
+def test_resumes_exactly_and_touches_nothing_else(quick, tmp_path):
+    start, initial = _built(skin=()), tmp_path / "start.npz"
+    save_weights(start, initial)
+    with left_by_an_interruption(tmp_path / "whole", tmp_path / "half"):
+        whole = train_skin(None, _config(tmp_path / "whole", initial=str(initial)))
+    resumed = train_skin(None, _config(tmp_path / "half", initial=str(initial)))
+    for one, other in zip(whole.variables, resumed.variables, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6, err_msg=one.path)
+    kept = _built()
+    load_weights(kept, tmp_path / "half" / "fine.npz")
+    for one, other in zip(start.convolutions, kept.convolutions, strict=True):
+        np.testing.assert_allclose(one.kernel, other.kernel, rtol=2e-3, atol=1e-5)  # float16 on disk
+
+
+def test_one_part_alone_is_trained():
+    fine = room.build_trainer(_config("unused")).fine
+    assert {layer.name for layer in fine.layers if layer.trainable} == {"skin_net"}
+    with pytest.raises(ValueError, match="expected a FineNet with `skin` widths"):
+        room.build_trainer(_config("unused", network=dataclasses.replace(SMALL, skin=())))
+
+
+def test_what_it_starts_from_may_lack_skin_and_nothing_else(tmp_path):
+    bare, whole = _built(skin=()), _built()
+    save_weights(bare, tmp_path / "bare.npz")
+    load_fine_weights(whole, tmp_path / "bare.npz")
+    for one, other in zip(bare.convolutions, whole.convolutions, strict=True):
+        np.testing.assert_allclose(one.kernel, other.kernel, rtol=2e-3, atol=1e-5)
+    save_weights(whole, tmp_path / "whole.npz")
+    load_fine_weights(_built(skin=()), tmp_path / "whole.npz")
+    with pytest.raises(ValueError, match="received none that fit (regressor_1|detail)/"):
+        load_fine_weights(_built(regressor=(12,)), tmp_path / "bare.npz")
 
 
 def test_the_command_shows_its_recipe_and_names_what_is_missing(tmp_path, capsys):

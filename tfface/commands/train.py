@@ -1,6 +1,5 @@
 """Trains CoarseNet (`train coarse`) and its corrections (`train refine`, `train look`), then FineNet, alone or with it
-(`train end-to-end`), what tells where detail belongs (`train skin`), what judges it by the whole face (`train context`)
-and, if wanted, what corrects the coarse shape before (`train shape`). `train assemble` joins them.
+(`train end-to-end`), and what tells where detail belongs (`train skin`). `train assemble` joins them.
 
 The same command goes on where an interrupted run stopped. docs/training.md tells which data to bring.
 """
@@ -12,7 +11,6 @@ import sys
 
 from tfface.errors import InputError
 
-_PARTS = ("shape", "context", "skin")
 _CORRECTIONS = ("refine", "look")
 HELP = "train the networks, or go on with a run"
 
@@ -27,11 +25,6 @@ def configure(parser: argparse.ArgumentParser):
             "what corrects CoarseNet's last answer by gradients of the picture on the face; not in the paper",
         ),
         ("look", "what corrects that by the picture on the face itself, several times; not in the paper"),
-        ("shape", "the part of FineNet that corrects the coarse shape, on synthetic faces; not in the paper"),
-        (
-            "context",
-            "the part of FineNet that judges detail by the whole face, on heads of known relief; not in the paper",
-        ),
         (
             "skin",
             "the part of FineNet that tells skin from hair or glasses, on photographs; not in the paper",
@@ -39,7 +32,7 @@ def configure(parser: argparse.ArgumentParser):
         ("end-to-end", "FineNet on fitted photographs, joined to CoarseNet if that is named (§4)"),
     ):
         stage = stages.add_parser(name, help=text, description=text)
-        presets = ("release",) if name in _PARTS + _CORRECTIONS else ("paper", "release")
+        presets = ("release",) if name in ("skin", *_CORRECTIONS) else ("paper", "release")
         stage.add_argument("--preset", choices=presets, default="release", help="the recipe to start from")
         stage.add_argument("--show", action="store_true", help="print the recipe and stop")
         stage.add_argument(
@@ -51,15 +44,10 @@ def configure(parser: argparse.ArgumentParser):
             help="change a field of the recipe, e.g. --set steps=1000; --show lists the fields",
         )
         stage.add_argument("--output", metavar="DIR", help="folder of the run: checkpoints, logs, weights")
-        if name in ("context", "skin", "end-to-end"):
+        if name in ("skin", "end-to-end"):
             stage.add_argument("--heads", metavar="DIR", help="heads of `python -m tfface.pipelines.detail_bank`")
-        if name == "context":
-            stage.add_argument(
-                "--coarse", metavar="DIR", help="folder of a run of `train coarse`, or a model, to correct"
-            )
         if name == "skin":
             stage.add_argument("--labels", metavar="FILE", help="of `python -m tfface.pipelines.skin_labels`")
-        if name in _PARTS:
             continue
         stage.add_argument(
             "--photos", metavar="DIR", help="photographs with landmarks, laid out as docs/training.md says"
@@ -113,8 +101,6 @@ def run(arguments: argparse.Namespace) -> int:
             "coarse": _coarse,
             "refine": _refine,
             "look": _look,
-            "shape": _shape,
-            "context": _context,
             "skin": _skin,
             "end-to-end": _end_to_end,
             "assemble": _assemble,
@@ -168,29 +154,6 @@ def _correction(arguments, presets, train) -> int:
     train(MorphableModel.default(), config)
     print(f"CoarseNet: {config.output} (`tfface train assemble --coarse {config.output} …` makes a model of it)")
     return 0
-
-
-def _shape(arguments) -> int:
-    from tfface.morphable.model import MorphableModel
-    from tfface.pipelines.train_shape import PRESETS, train_shape
-
-    config = _asked(PRESETS[arguments.preset], arguments)
-    if arguments.show:
-        return _show(config)
-    train_shape(MorphableModel.default(), config)
-    return _trained(config)
-
-
-def _context(arguments) -> int:
-    from tfface.morphable.model import MorphableModel
-    from tfface.pipelines.train_context import PRESETS, train_context
-
-    config = _named(_with_heads(PRESETS[arguments.preset], arguments), arguments, "coarse")
-    config = _asked(config, arguments)
-    if arguments.show:
-        return _show(config)
-    train_context(MorphableModel.default(), config)
-    return _trained(config)
 
 
 def _skin(arguments) -> int:

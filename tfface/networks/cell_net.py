@@ -8,10 +8,8 @@ import keras
 import tensorflow as tf
 
 
-def build_cell_net(
-    name: str, widths: tuple[int, ...], channels: int, cells: int, bias: float = 0.0, answers: int = 1
-) -> keras.Model:
-    """The network `[B, cells, cells, channels]` → `[B, cells, cells, answers]`, which starts as a constant.
+def build_cell_net(name: str, widths: tuple[int, ...], channels: int, cells: int, bias: float = 0.0) -> keras.Model:
+    """The network `[B, cells, cells, channels]` → `[B, cells, cells, 1]`, which starts as a constant.
 
     Args:
         name: of the network; its layers' names start with it.
@@ -19,7 +17,6 @@ def build_cell_net(
         channels: of the input.
         cells: the grid's width.
         bias: the constant.
-        answers: channels of the output.
     """
     if not 1 <= len(widths) <= 6 or min(widths) < 1:
         raise ValueError(f"expected 1 to 6 positive widths, received {widths}")
@@ -45,7 +42,7 @@ def build_cell_net(
         x = keras.layers.Concatenate(name=f"{name}_join{level}")([x, levels[level - 1]])
         x = conv(x, widths[level - 1], f"{level}_3")
     answer = keras.layers.Conv2D(
-        answers,
+        1,
         3,
         padding="same",
         kernel_initializer="zeros",
@@ -88,9 +85,10 @@ def _maximum(a, b):
 
 
 def _along_axes(values, rows, columns):
-    # Not by tf.matmul: on CPUs, TensorFlow 2.21 now and then writes past its buffers where [M, N] is multiplied with
-    # [B, 1, N, K]; and TFLite's converter trips over transposed axes of 1.
-    return tf.einsum("ih,bhwc,jw->bijc", rows, values, columns)
+    # Two plain matrix products. Not by tf.matmul: on CPUs, TensorFlow 2.21 now and then writes past its buffers where
+    # [M, N] is multiplied with [B, 1, N, K]; and not by an einsum, which ONNX's runtime is slow with.
+    products = tf.tensordot(tf.tensordot(values, rows, [[1], [1]]), columns, [[1], [1]])
+    return tf.transpose(products, [0, 2, 3, 1])
 
 
 def _box_weights(length, side, cells):

@@ -156,7 +156,6 @@ class EndToEnd(keras.Model):
         r = self.coarse(inputs, training)
         _, surface = self.render(r, image.shape[1], image.shape[2])
         clean = tf.cast(inputs.get("clean", image), tf.float32)
-        surface = self._corrected(image, surface)
         found = self.explain(clean, surface, inputs.get("valid"))
         depth, mask, detailed = surface.depth, surface.mask, surface.detailed
         prepared = self.fine_net.prepare(image, depth, mask)
@@ -195,7 +194,6 @@ class EndToEnd(keras.Model):
         """{"supervised", "closer"}, scalars, of one batch of heads whose surface is known; see `losses.detail`."""
         image = tf.cast(heads["image"], tf.float32)
         _, surface = self.render(tf.cast(heads["coarse_r"], tf.float32), image.shape[1], image.shape[2])
-        surface = self._corrected(image, surface)
         depth, mask, detailed = surface.depth, surface.mask, surface.detailed
         prepared = self.fine_net.prepare(image, depth, mask)
         # Lips, eyes and ears have no relief of their own here, and much to get wrong: they count, but less than skin.
@@ -209,10 +207,6 @@ class EndToEnd(keras.Model):
         refined = depth + detailed * self.fine_net.detail(prepared, mask, training=training)
         terms = detail_criterion(refined, truth, depth, valid)
         return {"supervised": tf.reduce_mean(terms.total), "closer": tf.reduce_mean(terms.closer)}
-
-    def _corrected(self, image, surface):
-        """The `Surface` that detail is added to: FineNet's `shape`, if it has any, is trained before and by itself."""
-        return surface._replace(depth=self.fine_net.corrected(image, *surface[:3], training=False))
 
     def _away(self, truth, r):
         """How far r [B, 290] is from another: landmarks in px, features in mm, and what both cost; scalars."""

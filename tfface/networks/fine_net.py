@@ -8,7 +8,6 @@ import tensorflow as tf
 from tfface.geometry.depth import as_channels, normal_maps, slope_maps
 from tfface.losses.least_squares import least_squares_of_rows
 from tfface.losses.local import local_means
-from tfface.networks import context_net, shape_net
 from tfface.networks.cell_net import build_cell_net, cell_px, from_cells, to_cells
 
 # Mean colour of VGG-Face's training images (RGB, 0…255; `meta.normalization.averageImage` of vgg_face.mat).
@@ -33,7 +32,7 @@ shadow of their brows, are told from hair with much doubt, hair from skin with l
 
 _BLOCKS = ((1, 2, 64), (2, 2, 128), (3, 3, 256))
 _PAD_TO = 4
-_WIDTHS = ("regressor", "shape", "context", "skin")
+_WIDTHS = ("regressor", "skin")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +55,6 @@ class FineNetConfig:
             the paper.
         smooth_upsampling: follow each up-convolution by a fixed 3×3 binomial average, which makes it start as
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
-        shape: channels of each level of `networks.shape_net`, which corrects the coarse surface over centimetres before
-            detail is added; () is the paper, which has no such network, and what ships.
-        context: channels of each level of `networks.context_net`, which sees the detail in the whole face, weighs it
-            and adds to it; () is the paper, which has no such network, and what ships.
         skin: channels of each level of a whole-face network that tells bare skin from hair, beard, glasses and whatever
             else is before the face; detail is multiplied by its answer. () is the paper, which has no such network.
         detail_scale: px per unit of the last convolution.
@@ -74,8 +69,6 @@ class FineNetConfig:
     standardise: bool = False
     light: float = 0.0
     smooth_upsampling: bool = False
-    shape: tuple[int, ...] = ()
-    context: tuple[int, ...] = ()
     skin: tuple[int, ...] = ()
     detail_scale: float = 1.0
     detail_noise: float = 0.0
@@ -182,13 +175,8 @@ class FineNet(keras.Model):
             1, 1, kernel_initializer="zeros", use_bias=False, name="detail", dtype="float32"
         )
         seen = 2 + self._trunk_channels
-        shape, context, skin = self.config.shape, self.config.context, self.config.skin
-        self.shape_net = build_cell_net("shape", shape, seen, shape_net.CELLS) if shape else None
-        self.context_net = None
-        if context:
-            channels = 4 * (seen + context_net.CHANNELS)
-            self.context_net = build_cell_net("context", context, channels, context_net.WIDTH, answers=4 * 2)
         # It starts by taking all for skin, nearly.
+        skin = self.config.skin
         self.skin_net = build_cell_net("skin", skin, seen, SKIN_CELLS, bias=3.0) if skin else None
 
     def _up_convolution(self, block, index, filters):
@@ -349,28 +337,6 @@ class FineNet(keras.Model):
     def _smooth(self, x):
         return _binomial(x) if self.config.smooth_upsampling else x
 
-    def corrected(self, image, depth, mask, detailed=None, training=None):
-        """The coarse depth in px as `shape` corrects it, before detail; whole faces, all [B, H, W, 1].
-
-        With `detailed` it leaves hair, ears and neck as they are; an open mouth moves with its lips.
-        """
-        if self.shape_net is None:
-            return depth
-        cells = shape_net.CELLS
-        small, below, inside = in_cells(image, depth, mask, cells)
-        relief = self.relief(small, below, inside, training=training)
-        if detailed is not None:
-            cover = tf.maximum(to_cells(mask, cells), 1e-3)
-            relief *= _kept(to_cells((1.0 - detailed) * mask, cells) / cover, inside)
-        # The spline reaches a cell or two beyond the face, where the network was taught nothing.
-        return depth + from_cells(relief, image) * cell_px(image, cells) * mask
-
-    def relief(self, image, depth, mask, training=None):
-        """What `shape` adds, [B, 64, 64, 1] in cells, from the same on its own grid, [B, 64, 64, 1] each."""
-        relief = self.shape_net(self.prepare(image, depth, mask), training=training)
-        area = tf.maximum(tf.reduce_sum(mask, [1, 2, 3], keepdims=True), 1.0)
-        return shape_net.without_plane(relief * shape_net.RELIEF_SCALE * tf.sqrt(area), mask)
-
     def skin(self, image, depth, mask, training=None):
         """By how much detail counts as skin's, 0…1, [B, H, W, 1] of whole faces [B, H, W, 1]; needs `skin`."""
         logits = self.skin_logits(*in_cells(image, depth, mask, SKIN_CELLS), training=training)
@@ -383,38 +349,14 @@ class FineNet(keras.Model):
         """What `skin` tells on its own grid, [B, 128, 128, 1] from [B, 128, 128, 1] each; above 0 for skin."""
         return self.skin_net(self.prepare(image, depth, mask), training=training)
 
-    def in_context(self, prepared, detail, mask, training=None):
-        """The detail in px as `context` has it, [B, H, W, 1], from `prepare` and `detail` of whole faces."""
-        return self.as_judged(*self.judge(prepared, detail, mask, training=training), detail, mask)
-
-    def judge(self, prepared, detail, mask, training=None):
-        """What `context` says of a detail, see `context_net.judged`; arguments as of `in_context`."""
-        cells = context_net.seen(prepared, detail, mask)
-        answer = context_net.unfold(self.context_net(context_net.fold(cells), training=training))
-        return context_net.judged(answer, cells[..., -1:])
-
-    @staticmethod
-    def as_judged(weight, relief, detail, mask):
-        """A detail in px [B, H, W, 1] by the two answers of `judge`."""
-        return (from_cells(weight, mask) * detail + from_cells(relief, mask) * cell_px(mask, context_net.CELLS)) * mask
-
     def added(self, image, depth, mask, detailed=None, training=None):
         """What is added to the coarse depth, ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
-        corrected = self.corrected(image, depth, mask, detailed, training=training)
-        detail = self.skin_detail(image, corrected, mask, training=training)
-        if detailed is not None:
-            detail = detail * detailed
-        return detail if corrected is depth else corrected - depth + detail
-
-    def skin_detail(self, image, depth, mask, training=None):
-        """The detail in px of whole faces where there is skin, on a depth that needs no `shape`; [B, H, W, 1]."""
-        prepared = self.prepare(image, depth, mask)
-        detail = self.detail(prepared, mask, training=training)
-        if self.context_net is not None:
-            detail = self.in_context(prepared, detail, mask, training=training)
+        detail = self.detail(self.prepare(image, depth, mask), mask, training=training)
         if self.skin_net is not None:
             detail = detail * self.skin(image, depth, mask, training=training)
-        return detail * wiener_gain(detail, mask, self.config.detail_noise) if self.config.detail_noise else detail
+        if self.config.detail_noise:
+            detail = detail * wiener_gain(detail, mask, self.config.detail_noise)
+        return detail if detailed is None else detail * detailed
 
     def call(self, inputs, training=None):
         image, depth, mask = (tf.cast(inputs[name], "float32") for name in ("image", "depth", "mask"))
@@ -462,18 +404,6 @@ def wiener_gain(detail, mask, noise):
         energy, cover = (tf.nn.avg_pool2d(x, 5, 1, "SAME") for x in (energy, cover))
     energy /= tf.maximum(cover, 1e-3)
     return from_cells(energy / (energy + noise**2), detail)
-
-
-def _kept(bare, inside):
-    """By how much a correction counts, 0…1, where `bare` [B, 64, 64, 1] is the share of hair, ears, neck and mouth."""
-    # A morphological opening: what is less than nine cells wide, as a mouth is, counts as face. What lies beyond the
-    # head goes on as hair, lest a crown that is narrow counts as a mouth.
-    bare = tf.where(inside > 0.0, bare, 1.0)
-    bare = -tf.nn.max_pool2d(-bare, 9, 1, "SAME")
-    bare = tf.nn.max_pool2d(bare, 9, 1, "SAME")
-    # Then soft, by a mean over the cells of the head.
-    there = tf.maximum(tf.nn.avg_pool2d(inside, 5, 1, "SAME"), 1e-3)
-    return 1.0 - tf.nn.avg_pool2d(bare * inside, 5, 1, "SAME") / there
 
 
 def _doubled(x, taps):
