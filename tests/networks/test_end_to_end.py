@@ -55,15 +55,14 @@ def test_it_starts_from_the_coarse_depth(face_model):
     assert 0.2 < float(tf.reduce_mean(result["mask"])) < 1
 
 
-@pytest.mark.parametrize("window", [0, 32])
-def test_fit_lowers_the_loss(face_model, window):
+def test_fit_lowers_the_loss(face_model):
     keras.utils.set_random_seed(0)
-    model = _model(face_model, window=window)
+    model = _model(face_model, window=32)
     model.compile(keras.optimizers.Adam(1e-2))
     data = tf.data.Dataset.from_tensors(_inputs()).repeat()
     before = model.evaluate(data, steps=1, verbose=0, return_dict=True)
     # A window sees a quarter of the picture, and its steps pull in different directions: it takes more of them.
-    model.fit(data, steps_per_epoch=80 if window else 20, verbose=0)
+    model.fit(data, steps_per_epoch=80, verbose=0)
     after = model.evaluate(data, steps=1, verbose=0, return_dict=True)
     assert before["residual"] == pytest.approx(1.0, abs=1e-5)
     assert after["loss"] < 0.98 * before["loss"]

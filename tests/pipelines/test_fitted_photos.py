@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.pipelines.interruptions import left_by_an_interruption
 from tfface.losses import shading
 from tfface.morphable import representation
 from tfface.morphable.mirror import Mirror
@@ -84,24 +85,17 @@ def test_selection(folder):
         fitted_photos.select(_config(folder, fits=str(folder / "none.npz")))
 
 
-class _StopAfter(keras.callbacks.Callback):
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == 0:
-            raise KeyboardInterrupt
-
-
 def test_a_stopped_training_resumes_exactly(folder, face_model):
     network = FineNetConfig(width=0.0625, regressor=(8,), slopes=True)
     config = train_end_to_end.release(
         output=str(folder / "whole"), network=network, data=_config(folder), epochs=2, steps_per_epoch=3, validation=1
     )
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, window=32))
-    whole, history = train_end_to_end.train_fine(config, face_model, verbose=0)
+    with left_by_an_interruption(folder / "whole", folder / "parts"):
+        whole, history = train_end_to_end.train_fine(config, face_model, verbose=0)
     assert len(history.history["val_loss"]) == 2
 
     parts = dataclasses.replace(config, output=str(folder / "parts"))
-    with pytest.raises(KeyboardInterrupt):
-        train_end_to_end.train_fine(parts, face_model, verbose=0, extra=[_StopAfter()])
     resumed, history = train_end_to_end.train_fine(parts, face_model, verbose=0)
     assert history.epoch == [1]
     for a, b in zip(whole.fine_net.weights, resumed.fine_net.weights, strict=True):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.pipelines.interruptions import left_by_an_interruption
 from tests.pipelines.test_fit_aligned import TINY, plain_faces
 from tfface.cli import main
 from tfface.networks.coarse_net import IterativeCoarseNet, changed
@@ -56,7 +57,8 @@ def _config(start, folder, **changes):
 def trained(model, start, few, tmp_path_factory):
     folder = tmp_path_factory.mktemp("refine")
     config = _config(start, folder, network=(8, 12), learning_rate=0.005)
-    return folder, config, room.train_refine(model, config)
+    with left_by_an_interruption(folder, folder.with_name("half_of_refine")):
+        return folder, config, room.train_refine(model, config)
 
 
 def _with_views(trained, folder):
@@ -119,13 +121,12 @@ def test_it_learns_and_leaves_the_rest_as_it_was(model, start, trained):
     assert second < 0.97 * first
 
 
-def test_an_interrupted_run_goes_on_alike(model, start, trained, interrupted, tmp_path):
-    whole, halves = (_with_views(trained, tmp_path / name) for name in ("whole", "halves"))
-    room.train_refine(model, _config(start, whole))
-    with interrupted():
-        room.train_refine(model, _config(start, halves))
-    room.train_refine(model, _config(start, halves))
-    with np.load(whole / "refine.npz") as one, np.load(halves / "refine.npz") as other:
+def test_an_interrupted_run_goes_on_alike(model, trained):
+    folder, config, _ = trained
+    half = folder.with_name("half_of_refine")
+    assert not (half / "refine.npz").exists()
+    room.train_refine(model, dataclasses.replace(config, output=str(half)))
+    with np.load(folder / "refine.npz") as one, np.load(half / "refine.npz") as other:
         for name in one.files:
             np.testing.assert_allclose(one[name], other[name], atol=2e-3, err_msg=name)
 
