@@ -135,7 +135,9 @@ def stages(networks, graph, crops) -> dict:
     mask = coverage(seen)
 
     def fixed(function, *inputs):
-        compiled = tf.function(function).get_concrete_function(*(tf.TensorSpec(x.shape, x.dtype) for x in inputs))
+        compiled = tf.function(function, autograph=False).get_concrete_function(
+            *(tf.TensorSpec(x.shape, x.dtype) for x in inputs)
+        )
         return lambda: compiled(*inputs)
 
     return {
@@ -173,7 +175,9 @@ def lite_visibility(triangles, meshes, size: int, threads: int):
 
     from tfface.rendering.visibility import rasterize
 
-    rasterizer = tf.function(lambda vertices: rasterize(vertices, triangles, size, size, cull=True)._asdict())
+    rasterizer = tf.function(
+        lambda vertices: rasterize(vertices, triangles, size, size, cull=True)._asdict(), autograph=False
+    )
     concrete = rasterizer.get_concrete_function(tf.TensorSpec(meshes.shape, tf.float32))
     file = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
     interpreter = Interpreter(model_content=file, num_threads=threads)
@@ -200,7 +204,7 @@ def _worker(options) -> list[dict]:
     networks = load_pretrained(options.model)
     size = networks.coarse.config.size
     graph = FaceGraph(networks, size)
-    one = tf.function(graph).get_concrete_function(tf.TensorSpec([1, size, size, 3], tf.float32))
+    one = tf.function(graph, autograph=False).get_concrete_function(tf.TensorSpec([1, size, size, 3], tf.float32))
     operations = multiplications(one)
     square = tf.random.stateless_normal([1024, 1024], [0, 0])
     product = milliseconds(lambda: tf.matmul(square, square).numpy(), options.runs)

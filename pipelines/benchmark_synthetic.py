@@ -39,7 +39,7 @@ def run(options) -> dict:
     faces = config.faces
     face = next(pictures)
     data = face["image"][:faces], face["r"][:faces], tf.zeros([faces, 290])
-    step = tf.function(trainer.train_step)
+    step = tf.function(trainer.train_step, autograph=False)
     # What it costs per new face: each is seen `passes` times.
     times[TRAINING] = milliseconds(lambda: step(data)["loss"].numpy(), options.runs) / faces
     rows = [{"stage": name, "threads": threads, "batch": batch, "ms_per_face": ms} for name, ms in times.items()]
@@ -70,7 +70,7 @@ def steps(model, batch: int) -> dict:
     image = world.draw(seed)["image"]
 
     def fixed(function, *inputs):
-        compiled = tf.function(function)
+        compiled = tf.function(function, autograph=False)
         return lambda: tf.nest.map_structure(lambda t: t.numpy(), compiled(*inputs))
 
     return {

@@ -122,6 +122,7 @@ def coarse_dataset(model, config: CoarseDataConfig, batch: int, start: int = 0) 
     size = sources[0].element_spec["image"].shape[1]
     sampling = SamplingConfig()
 
+    @tf.autograph.experimental.do_not_convert
     def sample(index, parts):
         image = tf.concat([p["image"] for p in parts], 0)
         r = tf.concat([p["r"] for p in parts], 0)

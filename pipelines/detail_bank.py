@@ -158,6 +158,7 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
     photographer, table = Photographer(config, size), tf.constant(paths)
     base = tf.constant(config.seed + 20, tf.int64)
 
+    @tf.autograph.experimental.do_not_convert
     def picture(index, rows):
         heads = tf.map_fn(
             lambda row: _unpack(table[row], full),

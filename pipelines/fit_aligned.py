@@ -84,7 +84,7 @@ def collect(coarse: IterativeCoarseNet, config: FitAlignedConfig) -> tuple[list[
             config.photographs,
             lambda start: coarse_dataset(model, of_photos, BATCH, start).map(lambda x, r, _: {"image": x, "r": r}),
         )
-    answer = tf.function(lambda image: answers(coarse, image))
+    answer = tf.function(lambda image: answers(coarse, image), autograph=False)
     found = []
     for kind, (count, dataset) in kinds.items():
         paths = [Path(config.output) / "faces" / f"{kind}_{number:03d}.npz" for number in range(-(-count // FILE))]
@@ -113,8 +113,8 @@ class Examples:
     def __init__(self, coarse: IterativeCoarseNet, path):
         self.model = coarse.face_model
         self.random = coarse.aligned_net.get_layer("features")
-        self._gradients = tf.function(coarse.aligned_view, reduce_retracing=True)
-        self._features = tf.function(self.random, reduce_retracing=True)
+        self._gradients = tf.function(coarse.aligned_view, reduce_retracing=True, autograph=False)
+        self._features = tf.function(self.random, reduce_retracing=True, autograph=False)
         gradients = np.concatenate([part for part, _, _ in self.parts(path)])[..., :DIRECTIONS]
         draw = np.random.default_rng(0)
         kernel = draw.normal(size=self.random.kernel.shape) * np.sqrt(2.0 * _BANDWIDTH / (9 * DIRECTIONS))

@@ -133,10 +133,12 @@ def dataset(config: FittedPhotosConfig, mirror, start: int = 0) -> tf.data.Datas
     constants = [tf.constant(x) for x in (table.path, table.square, table.r, table.bounds)]
     base = tf.constant(config.seed, tf.int64)
 
+    @tf.autograph.experimental.do_not_convert
     def one(position, index):
         path, square, r, bounds = (tf.gather(x, index) for x in constants)
         return _sample(path, square, r, bounds, tf.stack([base + 1, position]), config)
 
+    @tf.autograph.experimental.do_not_convert
     def finish(batch):
         flip = batch.pop("flip")
         mirrored = mirror(batch["r"])

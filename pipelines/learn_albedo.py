@@ -128,7 +128,7 @@ class VertexColors:
 
         from tfface.rendering.visibility import interpolate
 
-        geometry = tf.function(self.renderer.geometry)
+        geometry = tf.function(self.renderer.geometry, autograph=False)
         steps = range(0, len(self.r), self.BATCH)
         for start in tracked(steps, "photographs"):
             rows = range(start, min(start + self.BATCH, len(self.r)))

@@ -53,7 +53,7 @@ def surface_positions(model, fit: Fit, points: np.ndarray, batch: int = 16) -> n
     low = fit.square[:, :2] - fit.square[:, 2:] / 2
     local = (points - low[:, None]) * (_SIZE / fit.square[:, 2])[:, None, None]
 
-    @tf.function
+    @tf.function(autograph=False)
     def render(r):
         vertices = representation.vertices_image(model, r, _SIZE)
         return vertices, rasterize(vertices, triangles, _SIZE, _SIZE, cull=True).triangle
@@ -127,7 +127,7 @@ def best_of_candidates(model, fit: Fit, points: np.ndarray, chosen: np.ndarray, 
         Triangles `[M]` and barycentric coordinates `[M, 3]`.
     """
     triangles = np.asarray(model.triangles).astype(int)
-    place = tf.function(lambda r: representation.vertices_image(model, r, _SIZE)[:, :, :2])
+    place = tf.function(lambda r: representation.vertices_image(model, r, _SIZE)[:, :, :2], autograph=False)
     vertices = np.concatenate([place(tf.constant(fit.r[i : i + 64])).numpy() for i in range(0, len(fit.r), 64)])
     low = fit.square[:, :2] - fit.square[:, 2:] / 2
     local = (points - low[:, None]) * (_SIZE / fit.square[:, 2])[:, None, None]

@@ -38,7 +38,7 @@ def prime(points_to_face: keras.Model, model, points: ProjectedLandmarks, loss, 
     optimizer.build(variables)
     half = points.size / 2.0
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(index):
         faces, noise = seeds(tf.stack([tf.constant(seed + 7, tf.int64), index]), 2)
         r = sample_r(model, BATCH, faces)

@@ -83,7 +83,7 @@ def collect(coarse, config: RefitConfig) -> dict[str, np.ndarray]:
     """
     look = with_inputs(coarse.network)
 
-    @tf.function
+    @tf.function(autograph=False)
     def last_pass(image):
         r = tf.zeros([config.batch, representation.SIZE])
         if config.passes > 1:

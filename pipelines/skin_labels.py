@@ -72,7 +72,7 @@ def skin_map(colour: np.ndarray, normals: np.ndarray, core: np.ndarray) -> np.nd
     return (1.0 / (1.0 + np.exp(_EDGE * (oddness - 1.0)))).astype(np.float32)
 
 
-@tf.function
+@tf.function(autograph=False)
 def _explained(level, normals, trusted):
     """What light would make of a face of one reflectance, if it is solved for where the skin is trusted; > 0."""
     level, normals, trusted = (tf.cast(x, tf.float32) for x in (level, normals, trusted))
@@ -96,7 +96,7 @@ class Labels:
         self.model, self._surface = model, CoarseSurface(model)
         self._skin = tf.cast(model.region_mask("skin"), tf.float32)[None, :, None]
 
-    @tf.function(input_signature=[tf.TensorSpec([1, representation.SIZE])])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([1, representation.SIZE])])
     def _render(self, r):
         """Normals `[1, S, S, 3]`, and whether the face of r has skin there, `[1, S, S]`."""
         surface = self._surface(representation.vertices_image(self.model, r, SIZE), SIZE, SIZE)

@@ -134,6 +134,7 @@ class SyntheticWorld:
         self.occluders = Occluders(model, self.config.size)
         self.luma_mean, self.luma_basis = (values.numpy() for values in grey_albedo(model))
 
+    @tf.autograph.experimental.do_not_convert
     def draw(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """One batch.
 
@@ -191,6 +192,7 @@ def training_dataset(model, config: SyntheticConfig | None = None, seed: int = 0
     config = config or SyntheticConfig()
     renderer = FeedbackRenderer(model, config.size)
 
+    @tf.autograph.experimental.do_not_convert
     def sample(index, face):
         other, mix = seeds(tf.stack([tf.constant(seed + 1, tf.int64), index]), 2)
         beta = uniform([config.batch, 1], mix)

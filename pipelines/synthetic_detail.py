@@ -29,7 +29,7 @@ SEED = 880_001
 POSES = SamplingConfig(yaw_degrees=45.0, pitch_degrees=20.0, roll_degrees=15.0)
 """Poses in which most of the skin is seen."""
 # Forty shifts of a large picture: one by one they take several times as long.
-_sky_graph = tf.function(sky_seen)
+_sky_graph = tf.function(sky_seen, autograph=False)
 _PHONG = 0.75
 _SMOOTH_MM = 1.2
 _STEEP = 0.3

@@ -94,7 +94,7 @@ def collect_faces(coarse: IterativeCoarseNet, config: TrainLookConfig) -> list[l
     """
     kinds = collect(coarse, FitAlignedConfig(config.output, config.data, config.synthetic, config.photographs))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def stages(image, r):
         found = []
         for name in coarse.corrections:

@@ -84,7 +84,7 @@ def collect_views(coarse: IterativeCoarseNet, config: TrainRefineConfig) -> list
     faces = collect(coarse, of_faces)
     view = AlignedView(coarse.face_model, coarse.config.size)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def look(image, answer):
         estimate = coarse.corrected(image, answer)
         return view(image, estimate), estimate

@@ -17,7 +17,7 @@ from tfface.export.parity import compare, keras_answers
 @pytest.mark.parametrize("residual", [False, True])
 def test_graph_answers_as_the_networks_do(residual):
     faces = crops(3)
-    outputs = tf.function(FaceGraph(networks(residual), SIZE))(tf.constant(faces))
+    outputs = tf.function(FaceGraph(networks(residual), SIZE), autograph=False)(tf.constant(faces))
     assert tuple(outputs) == OUTPUTS
     received = {name: value.numpy() for name, value in outputs.items()}
     expected = keras_answers(networks(residual), faces)
