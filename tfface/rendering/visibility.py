@@ -15,6 +15,8 @@ from tfface.geometry.mesh import corners, join_columns, split_columns
 
 _NEVER = 2**31 - 1
 _EDGE_TOLERANCE = 1e-5
+_FLAT = 1e-20
+"""Slope in place of 0."""
 _SPAN_MARGIN = 1e-3
 """px by which rows are cut too long, lest rounding cut them short: each of their pixels is tested anyway."""
 
@@ -75,33 +77,34 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     if triangles.shape.rank != 2 or triangles.shape[-1] != 3:
         raise ValueError(f"expected triangles of shape [T, 3], received {list(triangles.shape)}")
     batch, triangle_count = tf.shape(vertices)[0], tf.shape(triangles)[0]
-    columns, top, count = _triangles(vertices, triangles, height, width, cull)
-    rows, owner, line = _rows(columns, top, count)
-    # The key: how far behind the mesh's nearest vertex, in steps that leave room for the triangle's index.
-    mesh = owner // tf.maximum(triangle_count, 1)
-    number, first_pixel = owner - mesh * triangle_count, (mesh * height + line) * width
-    key, pixel, first, second = _candidates(rows, number, first_pixel, triangle_count)
+    columns, count = _triangles(vertices, triangles, height, width, cull)
+    rows, owner, line = _rows(columns, count, width)
+    number, first_pixel = owner, line * width
+    if vertices.shape[0] != 1:
+        mesh = owner // tf.maximum(triangle_count, 1)
+        number, first_pixel = owner - mesh * triangle_count, first_pixel + mesh * height * width
+    key, pixel, number, first, second = _candidates(rows, number, first_pixel, triangle_count)
     pixels = batch * height * width
-    best = tf.math.unsorted_segment_min(key, pixel, pixels)
+    # Below `_NEVER`, so that what is off its triangle wins nowhere.
+    best = tf.minimum(tf.math.unsorted_segment_min(key, pixel, pixels), _NEVER - 1)
 
-    # No two keys are equal but those of candidates off their triangles, so one at most wins each pixel.
-    won = (key < _NEVER) & (key == tf.gather(best, pixel))
-    first, second = (
-        tf.math.unsorted_segment_sum(tf.where(won, weight, tf.zeros_like(weight)), pixel, pixels)
-        for weight in (first, second)
+    # No two keys are equal but those of candidates off their triangles, so one at most wins each pixel. Its triangle
+    # isn't read off the key: whole numbers take long to divide.
+    won = tf.equal(key, tf.gather(best, pixel))
+    triangle, first, second = (
+        tf.math.unsorted_segment_sum(tf.where(won, value, tf.zeros([], value.dtype)), pixel, pixels)
+        for value in (number + 1, first, second)
     )
-    hit = best < _NEVER
-    triangle = tf.where(hit, tf.math.floormod(best, tf.maximum(triangle_count, 1)), -tf.ones_like(best))
-    weights = tf.stack([tf.cast(hit, tf.float32) - first - second, first, second])
-    return Visibility(tf.reshape(triangle, [batch, height, width]), tf.reshape(weights, [3, batch, height, width]))
+    hit = tf.cast(tf.minimum(triangle, 1), tf.float32)
+    weights = tf.stack([hit - first - second, first, second])
+    return Visibility(tf.reshape(triangle - 1, [batch, height, width]), tf.reshape(weights, [3, batch, height, width]))
 
 
 def _triangles(vertices, triangles, height, width, cull):
     """Every triangle of every mesh, as columns `[B·T]`.
 
     Returns:
-      ax, ay, the slopes of λ₁ and of λ₂ in x and y, the depth at a and its slopes, and the bounding box's first and
-      last column of pixels; its first row; and how many rows it has, 0 where nothing is drawn.
+      The columns that `_rows` takes, and how many rows of pixels each triangle crosses, 0 where nothing is drawn.
     """
     # Depth as the share of its own mesh's range, 0 nearest, so that no mesh coarsens another's key.
     nearest = tf.reduce_max(vertices[:, :, 2:], axis=1, keepdims=True)
@@ -115,39 +118,59 @@ def _triangles(vertices, triangles, height, width, cull):
     drawable = area < 0.0 if cull else tf.not_equal(area, 0.0) & (tf.abs(area) < 3e38)
     # λ₁, λ₂ and the depth are affine in (x, y); a is their origin, near which float32 has digits to spare.
     inverse = tf.math.divide_no_nan(1.0, area)
-    first_x, first_y = (cy - ay) * inverse, (ax - cx) * inverse
-    second_x, second_y = (ay - by) * inverse, (bx - ax) * inverse
+    first_x, first_y = _not_zero((cy - ay) * inverse), (ax - cx) * inverse
+    second_x, second_y = _not_zero((ay - by) * inverse), (bx - ax) * inverse
     to_b, to_c = b_behind - a_behind, c_behind - a_behind
     behind_x, behind_y = to_b * first_x + to_c * second_x, to_b * first_y + to_c * second_y
     left, right = _pixels_between([ax, bx, cx], width)
     top, bottom = _pixels_between([ay, by, cy], height)
     rows = tf.where(drawable & (right >= left), tf.cast(tf.maximum(bottom - top + 1.0, 0.0), tf.int32), 0)
-    columns = [ax, ay, first_x, first_y, second_x, second_y, a_behind, behind_x, behind_y, left, right]
-    return columns, tf.cast(top, tf.int32), rows
+    # λ₀, λ₁ and λ₂ add up to 1, so their slopes to 0: one or two of them rise to the right, by the sign of the product.
+    rising = first_x * second_x * (first_x + second_x)
+    planes = [first_x, first_y, second_x, second_y, a_behind, behind_x, behind_y]
+    # Row k of all is row top − begin + k of the image, if `begin` rows belong to triangles before.
+    top -= tf.cast(tf.cumsum(rows, exclusive=True), tf.float32)
+    return [ax - 0.5, ay - 0.5, *planes, rising, top], rows
 
 
-def _rows(columns, top, count):
+def _not_zero(slope: tf.Tensor) -> tf.Tensor:
+    """What may be divided by: λ then crosses 0 as far away as need be."""
+    return tf.where(tf.equal(slope, 0.0), _FLAT, slope)
+
+
+def _rows(columns, count, width):
     """The rows of pixels that each triangle crosses.
+
+    Every edge's line crosses a row once. Where one λ rises to the right, that one's crossing is where the row enters
+    the triangle, and it leaves at the nearer of the other two; where two rise, it is the other way round. Between its
+    lowest and its highest corner no row misses a triangle, so that these are the least, the middle and the greatest.
+
+    Args:
+      columns: of `_triangles`.
+      count: of `_triangles`.
+      width: W of the image.
 
     Returns:
       λ₁, λ₂ and the depth at the leftmost pixel of each row, each followed by its slope in x, then that pixel's column
       and the last one's; whose row it is, and the image's row.
     """
-    owner, begin = _each(count)
+    owner, _ = _each(count)
     of_row = split_columns(tf.gather(join_columns(*columns), owner))
-    ax, ay, first_x, first_y, second_x, second_y, behind, behind_x, behind_y, left, right = of_row
-    line = tf.gather(top - begin, owner) + tf.range(tf.shape(owner)[0])
-    y = tf.cast(line, tf.float32) + 0.5 - ay
-    first, second, middle = first_y * y, second_y * y, ax - 0.5
-    # Between the edges.
-    for value, slope in ((1.0 - first - second, -first_x - second_x), (first, first_x), (second, second_x)):
-        crossing = middle + tf.math.divide_no_nan(-_EDGE_TOLERANCE - value, slope)
-        left = tf.where(slope > 0.0, tf.maximum(left, crossing - _SPAN_MARGIN), left)
-        right = tf.where(slope < 0.0, tf.minimum(right, crossing + _SPAN_MARGIN), right)
-    left, right = tf.math.ceil(left), tf.math.floor(right)
+    middle, above, first_x, first_y, second_x, second_y, behind, behind_x, behind_y, rising, top = of_row
+    line = top + tf.range(tf.cast(tf.shape(owner)[0], tf.float32))
+    y = line - above
+    first, second = first_y * y, second_y * y
+    zero = ((1.0 + _EDGE_TOLERANCE) - (first + second)) / (first_x + second_x)
+    one, two = (-_EDGE_TOLERANCE - first) / first_x, (-_EDGE_TOLERANCE - second) / second_x
+    low, high = tf.minimum(zero, one), tf.maximum(zero, one)
+    least, between, greatest = tf.minimum(low, two), tf.maximum(low, tf.minimum(high, two)), tf.maximum(high, two)
+    two_rise = rising > 0.0
+    left = tf.where(two_rise, between, least) + middle - _SPAN_MARGIN
+    right = tf.where(two_rise, greatest, between) + middle + _SPAN_MARGIN
+    left, right = tf.math.ceil(tf.maximum(left, 0.0)), tf.math.floor(tf.minimum(right, width - 1.0))
     x = left - middle
-    behind += behind_x * x + behind_y * y
-    return [first + first_x * x, first_x, second + second_x * x, second_x, behind, behind_x, left, right], owner, line
+    first, second, behind = first + first_x * x, second + second_x * x, behind + behind_y * y + behind_x * x
+    return [first, first_x, second, second_x, behind, behind_x, left, right], owner, tf.cast(line, tf.int32)
 
 
 def _candidates(rows, number, first_pixel, triangle_count):
@@ -160,7 +183,8 @@ def _candidates(rows, number, first_pixel, triangle_count):
       triangle_count: T.
 
     Returns:
-      `[Σ pixels]` each: the key, `_NEVER` off the triangle; which pixel it is; the triangle; its λ₁ and λ₂ there.
+      `[Σ pixels]` each: the key, depth in the upper digits and the triangle's number in the lower, `_NEVER` off the
+      triangle; which pixel it is; the triangle; its λ₁ and λ₂ there.
     """
     *planes, left, right = rows
     row, begin = _each(tf.cast(tf.maximum(right - left + 1.0, 0.0), tf.int32))
@@ -172,10 +196,10 @@ def _candidates(rows, number, first_pixel, triangle_count):
     first, second, behind = first + first_x * along, second + second_x * along, behind + behind_x * along
     # The tolerance closes the cracks that rounding opens between triangles which share an edge.
     inside = tf.minimum(tf.minimum(first, second), 1.0 - first - second) >= -_EDGE_TOLERANCE
-    steps = tf.maximum(_NEVER // tf.maximum(triangle_count, 1) - 2, 1)
-    level = tf.cast(tf.clip_by_value(behind, 0.0, 1.0) * tf.cast(steps, tf.float32), tf.int32)
-    key = tf.minimum(level, steps) * triangle_count + number
-    return tf.where(inside, key, tf.fill(tf.shape(key), _NEVER)), pixel + column, first, second
+    # A corner may be farther than the farthest vertex by rounding: some steps are left for that.
+    steps = tf.minimum(0.99 * _NEVER / tf.cast(tf.maximum(triangle_count, 1), tf.float32), 2.0**23)
+    key = tf.cast(tf.minimum(behind, 1.001) * steps, tf.int32) * triangle_count + number
+    return tf.where(inside, key, _NEVER), pixel + column, number, first, second
 
 
 def coverage(visibility: Visibility) -> tf.Tensor:
