@@ -114,6 +114,21 @@ def milliseconds(run, runs: int) -> float:
     return 1000 * statistics.median(times[2:])
 
 
+def times_as_long(run, yardstick, runs: int) -> float:
+    """How many times as long a call of `run` takes as one of `yardstick`: median of calls in turns.
+
+    Each is compared with the one just before it, because a machine that others share isn't as fast all the time.
+    """
+    ratios = []
+    for _ in range(runs + 2):
+        begun = time.perf_counter()
+        yardstick()
+        between = time.perf_counter()
+        run()
+        ratios.append((time.perf_counter() - between) / (between - begun))
+    return statistics.median(ratios[2:])
+
+
 def stages(networks, graph, crops) -> dict:
     """Each stage of the path as a function without arguments, on crops `[B, S, S, 3]`."""
     import tensorflow as tf
@@ -207,21 +222,28 @@ def _worker(options) -> list[dict]:
     one = tf.function(graph, autograph=False).get_concrete_function(tf.TensorSpec([1, size, size, 3], tf.float32))
     operations = multiplications(one)
     square = tf.random.stateless_normal([1024, 1024], [0, 0])
-    product = milliseconds(lambda: tf.matmul(square, square).numpy(), options.runs)
-    floor = operations / (2 * 1024**3) * product
+    count = max(round(operations / (2 * 1024**3)), 1)
+
+    def products():
+        for _ in range(count):
+            tf.matmul(square, square).numpy()
+
+    # Products come whole: a face is so much of them.
+    part = operations / (2 * 1024**3) / count
     rows = []
     for batch in options.batches:
-        times = {f"the same {operations / 1e9:.2f} GFLOP as matrix products": batch * floor}
-        times |= _times(options, networks, graph, batch)
-        rows += [
-            {"stage": stage, "threads": options.worker, "batch": batch, "ms_per_face": ms / batch}
-            for stage, ms in times.items()
-        ]
+        where = {"threads": options.worker, "batch": batch}
+        name = f"the same {operations / 1e9:.2f} GFLOP as matrix products"
+        rows.append({"stage": name, **where, "ms_per_face": part * milliseconds(products, options.runs)})
+        times, ratios = _times(options, networks, graph, batch, products, part)
+        rows += [{"stage": stage, **where, "ms_per_face": ms / batch} for stage, ms in times.items()]
+        rows += [{"stage": stage, **where, "times_as_long": ratio} for stage, ratio in ratios.items()]
     return rows
 
 
-def _times(options, networks, graph, batch: int) -> dict[str, float]:
-    """Milliseconds of one batch: by stage, by exported file, and of the z-buffer in C."""
+def _times(options, networks, graph, batch: int, products, part: float) -> tuple[dict, dict]:
+    """Milliseconds of one batch: by stage, by exported file, and of the z-buffer in C; and how many times as long as
+    the operations of as many faces as `products`, of which one face is a `part`, or the z-buffer in C they take."""
     import tensorflow as tf
 
     from tfface.export.runners import open_exported
@@ -232,19 +254,27 @@ def _times(options, networks, graph, batch: int) -> dict[str, float]:
     world = SyntheticWorld(networks.face_model, SyntheticConfig(size=size, batch=batch))
     crops = np.repeat(world.draw(tf.constant([0, batch], tf.int64))["image"].numpy(), 3, axis=-1)
     times = {name: milliseconds(run, options.runs) for name, run in stages(networks, graph, crops).items()}
+    ratios = {}
     for name in options.formats:
-        run = open_exported(Path(options.folder, exported_name(name, batch)), options.worker)
-        times[f"whole path in {name}"] = milliseconds(functools.partial(run, crops), options.runs)
+        run = functools.partial(open_exported(Path(options.folder, exported_name(name, batch)), options.worker), crops)
+        times[f"whole path in {name}"] = milliseconds(run, options.runs)
+        ratio = times_as_long(run, products, options.runs) / (part * batch)
+        ratios[f"whole path in {name}, times the products"] = ratio
     meshes = representation.vertices_image(networks.face_model, networks.coarse(crops[..., :1]), size).numpy()
+    z_buffer = compile_z_buffer(Path(options.folder))
+
+    def in_c():
+        for mesh in meshes:
+            z_buffer(mesh, triangles, size)
+
+    if z_buffer and options.worker == 1:
+        times["visibility in plain C"] = milliseconds(in_c, options.runs)
     if "tflite" in options.formats:
         run = lite_visibility(triangles, meshes, size, options.worker)
         times["visibility in TFLite"] = milliseconds(run, options.runs)
-    z_buffer = compile_z_buffer(Path(options.folder))
-    if z_buffer and options.worker == 1:
-        times["visibility in plain C"] = milliseconds(
-            lambda: [z_buffer(mesh, triangles, size) for mesh in meshes], options.runs
-        )
-    return times
+        if z_buffer and options.worker == 1:
+            ratios["visibility in TFLite, times C"] = times_as_long(run, in_c, 5 * options.runs)
+    return times, ratios
 
 
 def exported_name(name: str, batch: int) -> str:
@@ -254,7 +284,10 @@ def exported_name(name: str, batch: int) -> str:
 
 
 def export_benchmark(options) -> dict:
-    """Exports every format, times all of it, and returns {"rows": […]}."""
+    """Exports every format, times all of it, and returns {"rows": […]}.
+
+    Each row has "stage", "threads" and "batch", and either "ms_per_face" or "times_as_long", see `times_as_long`.
+    """
     if options.worker:
         print(json.dumps(_worker(options)))
         return {}
@@ -319,7 +352,9 @@ BENCHMARKS = {
 def show(rows: list[dict]):
     """Prints rows as a table: one line per stage, one column per (threads, batch)."""
     columns = sorted({(row["threads"], row["batch"]) for row in rows})
-    values = {(row["stage"], row["threads"], row["batch"]): row["ms_per_face"] for row in rows}
+    values = {
+        (row["stage"], row["threads"], row["batch"]): row.get("ms_per_face", row.get("times_as_long")) for row in rows
+    }
     stage_names = list(dict.fromkeys(row["stage"] for row in rows))
     width = max(map(len, stage_names))
     print("ms per face".ljust(width), *(f"{threads} thr, batch {batch}".rjust(15) for threads, batch in columns))

@@ -1,6 +1,7 @@
 """The benchmark's yardsticks: the C z-buffer sees what ours sees, and operations are counted right."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -50,16 +51,29 @@ def test_stages_cover_the_path():
         assert benchmark.milliseconds(run, 1) > 0, name
 
 
+def test_how_many_times_as_long_is_measured_in_turns():
+    calls = []
+
+    def waits(name, seconds):
+        return lambda: calls.append(name) or time.sleep(seconds)
+
+    ratio = benchmark.times_as_long(waits("run", 0.03), waits("yardstick", 0.01), 5)
+    assert 1.5 < ratio < 3.5
+    assert calls == ["yardstick", "run"] * 7
+
+
 def test_the_table_and_the_file(tmp_path, capsys, monkeypatch):
     rows = [
         {"stage": "a", "threads": 1, "batch": 1, "ms_per_face": 1.234},
         {"stage": "b", "threads": 2, "batch": 8, "ms_per_face": 5.0},
+        {"stage": "a, times b", "threads": 1, "batch": 1, "times_as_long": 1.5},
     ]
     entry = (benchmark.BENCHMARKS["export"][0], lambda options: {"rows": rows}, "fake")
     monkeypatch.setitem(benchmark.BENCHMARKS, "export", entry)
     assert benchmark.main(["export", "--json", str(tmp_path / "out" / "b.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["a", "1.23", "-"] and lines[2].split() == ["b", "-", "5.00"]
+    assert lines[3].split() == ["a,", "times", "b", "1.50", "-"]
     assert json.loads((tmp_path / "out" / "b.json").read_text())["rows"] == rows
 
 
@@ -77,5 +91,8 @@ def test_a_whole_run_on_a_small_model(tmp_path, capfd):
     stages = [row["stage"] for row in rows]
     assert "GFLOP as matrix products" in stages[0]
     assert {"whole path in tflite", "whole path in tflite-int8", "FineNet"} <= {*stages}
-    assert all(row["ms_per_face"] > 0 and row["threads"] == 1 and row["batch"] == 2 for row in rows)
+    assert all(row.get("ms_per_face", 1.0) > 0 and row["threads"] == 1 and row["batch"] == 2 for row in rows)
+    ratios = {row["stage"]: row["times_as_long"] for row in rows if "times_as_long" in row}
+    assert {"whole path in tflite, times the products", "whole path in tflite-int8, times the products"} <= {*ratios}
+    assert all(ratio > 0 for ratio in ratios.values())
     assert "1 thr, batch 2" in capfd.readouterr().out
