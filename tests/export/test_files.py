@@ -1,5 +1,6 @@
 """TFLite and ONNX: only what every runtime has, the same answers, metadata inside."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from tfface.export import tflite as tflite_file
 from tfface.export.parity import compare, keras_answers, summary
 from tfface.export.runners import open_exported
 from tfface.export.tflite import other_operations
+from tfface.rendering.visibility import rasterize
 from tfface.version import __version__
 
 
@@ -85,6 +87,24 @@ def test_tflite_with_small_weights(folder, tflite, converted, weights, share):
 
 def test_onnx_answers_the_same(onnx_path):
     check(onnx_path)
+
+
+def test_edges_along_rows_and_columns_are_drawn_in_onnx_too():
+    # Where TensorFlow chooses between two numbers, ONNX adds products with 0 and 1, which infinity spoils.
+    import onnxruntime
+
+    corners = np.array([[2, 2], [9.5, 2], [2, 9.5], [9.5, 9.5]], np.float32)
+    vertices = np.c_[corners, np.arange(4)].astype(np.float32)[None]
+    draw = tf.function(lambda x, t: rasterize(x, t, 12, 12).triangle)
+    x, t = (
+        tf.TensorSpec(shape, kind, name) for shape, kind, name in (([1, 4, 3], "float32", "x"), ([1, 3], "int32", "t"))
+    )
+    session = onnxruntime.InferenceSession(onnx_file._converted(draw.get_concrete_function(x, t)).SerializeToString())
+    for triangle in itertools.permutations(range(4), 3):
+        given = {"x": vertices, "t": np.array([triangle], np.int32)}
+        (found,) = session.run(None, given)
+        np.testing.assert_array_equal(found, draw(**given))
+        assert (found == 0).sum() > 20
 
 
 def test_onnx_is_opset_18_with_names_and_description(onnx_path):

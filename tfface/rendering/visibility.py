@@ -15,6 +15,8 @@ from tfface.geometry.mesh import corners, join_columns, split_columns
 
 _NEVER = 2**31 - 1
 _EDGE_TOLERANCE = 1e-5
+_NO_AREA = 1e-9
+"""px²; slopes of smaller triangles would not be numbers."""
 _FLAT = 1e-20
 """Slope in place of 0."""
 _SPAN_MARGIN = 1e-3
@@ -58,7 +60,7 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     """Z-buffer visibility of meshes that share their triangles.
 
     A pixel belongs to a triangle when its centre lies inside or on the edge; where two are equally near (to 1 part in
-    2³¹ / T of that mesh's depth range) the one with the lower index wins. Nothing here has a gradient.
+    2³¹ / T, at most 2²³, of that mesh's depth range) the one with the lower index wins. Nothing here has a gradient.
 
     Args:
       vertices: `[B, V, 3]` px, x right, y down, larger z nearer.
@@ -115,11 +117,13 @@ def _triangles(vertices, triangles, height, width, cull):
     )
     area = _edge(ax, ay, bx, by, cx, cy)
     # y points down, so a front face has a negative area; a NaN fails every comparison and drops out.
-    drawable = area < 0.0 if cull else tf.not_equal(area, 0.0) & (tf.abs(area) < 3e38)
+    drawable = area < -_NO_AREA if cull else (tf.abs(area) > _NO_AREA) & (tf.abs(area) < 3e38)
     # λ₁, λ₂ and the depth are affine in (x, y); a is their origin, near which float32 has digits to spare.
     inverse = tf.math.divide_no_nan(1.0, area)
     first_x, first_y = _not_zero((cy - ay) * inverse), (ax - cx) * inverse
     second_x, second_y = _not_zero((ay - by) * inverse), (bx - ax) * inverse
+    # Neither may λ₀ be level: that its edge is crossed at infinity is no number to go on with.
+    second_x = tf.where(tf.equal(first_x + second_x, 0.0), 1.000001 * second_x, second_x)
     to_b, to_c = b_behind - a_behind, c_behind - a_behind
     behind_x, behind_y = to_b * first_x + to_c * second_x, to_b * first_y + to_c * second_y
     left, right = _pixels_between([ax, bx, cx], width)
