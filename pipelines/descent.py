@@ -28,7 +28,7 @@ class Descent:
 
     def __init__(self, fine, steps: int, criterion: shading.ShadingConfig | None = None):
         self.fine, self.steps, self.criterion = fine, steps, criterion or shading.release()
-        self._descend = tf.function(self._minimise, autograph=False)
+        self._descend = tf.function(self._minimise)  # whose loop AutoGraph makes one of the graph
 
     def __call__(self, inputs, training=False):
         """The depth [B, H, W, 1] in px of {"image", "depth", "mask" and, optional, "detailed"}, each [B, H, W, 1]."""
