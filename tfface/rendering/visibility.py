@@ -44,9 +44,10 @@ def _each(counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     `tf.repeat` would do, but goes through a mask of N × largest count. Here a running sum counts those that have begun:
     who has a count of 0 begins with the next one, or behind the end.
     """
-    start = tf.cumsum(counts, exclusive=True)
-    begun = tf.math.unsorted_segment_sum(tf.ones_like(start), start, tf.reduce_sum(counts) + 1)
-    return tf.cumsum(begun[:-1]) - 1, start
+    start, total = tf.cumsum(counts, exclusive=True), tf.reduce_sum(counts)
+    begun = tf.math.unsorted_segment_sum(tf.ones_like(start), start, total + 1)
+    # Not begun[:-1], which TFLite copies number by number.
+    return tf.cumsum(tf.slice(begun, [0], tf.reshape(total, [1]))) - 1, start
 
 
 def _pixels_between(corners: list[tf.Tensor], count: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -109,12 +110,12 @@ def _triangles(vertices, triangles, height, width, cull):
       The columns that `_rows` takes, and how many rows of pixels each triangle crosses, 0 where nothing is drawn.
     """
     # Depth as the share of its own mesh's range, 0 nearest, so that no mesh coarsens another's key.
-    nearest = tf.reduce_max(vertices[:, :, 2:], axis=1, keepdims=True)
-    farthest = tf.reduce_min(vertices[:, :, 2:], axis=1, keepdims=True)
-    behind = (nearest - vertices[:, :, 2:]) / tf.maximum(nearest - farthest, 1e-6)
-    ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = split_columns(
-        corners(tf.concat([vertices[:, :, :2], behind], axis=-1), triangles)
-    )
+    nearest = tf.reduce_max(vertices, axis=1, keepdims=True)[..., 2:]
+    farthest = tf.reduce_min(vertices, axis=1, keepdims=True)[..., 2:]
+    inverse = 1.0 / tf.maximum(nearest - farthest, 1e-6)
+    ones, zeros = tf.ones_like(vertices[:, :1, :2]), tf.zeros_like(vertices[:, :1, :2])
+    seen = vertices * tf.concat([ones, -inverse], axis=-1) + tf.concat([zeros, nearest * inverse], axis=-1)
+    ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = split_columns(corners(seen, triangles))
     area = _edge(ax, ay, bx, by, cx, cy)
     # y points down, so a front face has a negative area; a NaN fails every comparison and drops out.
     drawable = area < -_NO_AREA if cull else (tf.abs(area) > _NO_AREA) & (tf.abs(area) < 3e38)
