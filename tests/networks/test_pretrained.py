@@ -47,6 +47,19 @@ def test_the_shipped_points_are_the_vertices_that_the_configuration_names(model)
     assert np.median(away) < 8.0 and np.median(away, axis=0).max() < 25.0
 
 
+def test_options_that_are_gone_may_be_named_if_they_were_off(networks, model, tmp_path):
+    save_pretrained(networks, tmp_path)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["fine"] |= {"shape": [], "context": []}
+    file.write_text(json.dumps(config), encoding="utf-8")
+    assert load_pretrained(tmp_path, model).fine.config == networks.fine.config
+    config["fine"]["shape"] = [8, 16]
+    file.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ValueError, match="'shape'"):
+        load_pretrained(tmp_path, model)
+
+
 def test_missing_and_broken_folders_are_named(networks, tmp_path):
     with pytest.raises(FileNotFoundError, match="expected a trained model"):
         load_pretrained(tmp_path)

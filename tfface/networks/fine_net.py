@@ -33,6 +33,7 @@ shadow of their brows, are told from hair with much doubt, hair from skin with l
 _BLOCKS = ((1, 2, 64), (2, 2, 128), (3, 3, 256))
 _PAD_TO = 4
 _WIDTHS = ("regressor", "skin")
+_GONE = ("shape", "context")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,11 @@ class FineNetConfig:
             raise ValueError(f"expected width > 0, received {self.width}")
         for name in _WIDTHS:
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @classmethod
+    def of(cls, fields: dict) -> "FineNetConfig":
+        """From its fields as a file has them; one of before may name options that are gone, if they were off."""
+        return cls(**{name: value for name, value in fields.items() if name not in _GONE or value})
 
     def channels(self) -> tuple[int, ...]:
         """Channels of the three blocks."""
@@ -137,7 +143,7 @@ class FineNet(keras.Model):
         kwargs.setdefault("name", "fine_net")
         super().__init__(autocast=False, **{k: v for k, v in kwargs.items() if k != "autocast"})
         if isinstance(config, dict):
-            config = FineNetConfig(**config)
+            config = FineNetConfig.of(config)
         self.config = config or FineNetConfig()
         widths = self.config.channels()
         self._trunk = []

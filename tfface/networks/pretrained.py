@@ -76,7 +76,7 @@ def load_pretrained(path: str | os.PathLike | None = None, face_model: Morphable
         if config["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT}, received {config['format']}")
         coarse = CoarseNetConfig(**tuples(config["coarse"]))
-        fine = FineNetConfig(**tuples(config["fine"]))
+        fine = FineNetConfig.of(tuples(config["fine"]))
         trained_on = config["face_model"]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"expected {path / 'config.json'} to describe a trained model, but: {error}") from error
