@@ -112,9 +112,9 @@ def _triangles(vertices, triangles, height, width, cull):
     # Depth as the share of its own mesh's range, 0 nearest, so that no mesh coarsens another's key.
     nearest = tf.reduce_max(vertices, axis=1, keepdims=True)[..., 2:]
     farthest = tf.reduce_min(vertices, axis=1, keepdims=True)[..., 2:]
-    inverse = 1.0 / tf.maximum(nearest - farthest, 1e-6)
+    share = 1.0 / tf.maximum(nearest - farthest, 1e-3)
     ones, zeros = tf.ones_like(vertices[:, :1, :2]), tf.zeros_like(vertices[:, :1, :2])
-    seen = vertices * tf.concat([ones, -inverse], axis=-1) + tf.concat([zeros, nearest * inverse], axis=-1)
+    seen = vertices * tf.concat([ones, -share], axis=-1) + tf.concat([zeros, nearest * share], axis=-1)
     ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = split_columns(corners(seen, triangles))
     area = _edge(ax, ay, bx, by, cx, cy)
     # y points down, so a front face has a negative area; a NaN fails every comparison and drops out.
