@@ -64,7 +64,8 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     2³¹ / T, at most 2²³, of that mesh's depth range) the one with the lower index wins. Nothing here has a gradient.
 
     Args:
-      vertices: `[B, V, 3]` px, x right, y down, larger z nearer.
+      vertices: `[B, V, 3]` px, x right, y down, larger z nearer. Rows of pixels are counted in float32: those of all
+        triangles may be 2²⁴, which is some 900 faces in crops of 200 px.
       triangles: `[T, 3]` int32.
       height: H of the image in px.
       width: W of the image in px.
