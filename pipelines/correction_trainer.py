@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfface.losses.estimates import EstimateCriterion, EstimateWeights
 from tfface.networks.coarse_net import IterativeCoarseNet
 from tfface.pipelines.assemble import save_coarse_run
-from tfface.pipelines.runs import averaged, finished_epochs, verbosity
+from tfface.pipelines.runs import averaged, fit
 
 
 def joined(parts: dict[str, list[np.ndarray]]) -> dict[str, tf.Tensor]:
@@ -111,20 +111,8 @@ class CorrectionTrainer(keras.Model):
             held_out: validated on.
             config: of the run: its `output`, `steps` and `epoch_steps` count.
         """
-        output = Path(config.output)
-        self.fit(
-            dataset(finished_epochs(output / "backup") * config.epoch_steps),
-            epochs=-(-config.steps // config.epoch_steps),
-            steps_per_epoch=config.epoch_steps,
-            validation_data=held_out,
-            verbose=verbosity(),
-            callbacks=[
-                keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
-                keras.callbacks.CSVLogger(str(output / "history.csv"), append=True),
-                SaveRun(coarse, output),
-                keras.callbacks.TerminateOnNaN(),
-            ],
-        )
+        callbacks = [SaveRun(coarse, Path(config.output)), keras.callbacks.TerminateOnNaN()]
+        fit(self, config, dataset, callbacks, validation_data=held_out)
 
 
 class SaveRun(keras.callbacks.Callback):

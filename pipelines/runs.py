@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+import keras
+
 
 def write_config(config) -> Path:
     """Creates the folder `config.output`, notes the configuration there and returns the folder."""
@@ -26,6 +28,32 @@ def finished_epochs(backup: Path) -> int:
 def verbosity() -> int:
     """Of `fit`: a bar on a terminal, a line per epoch in a file."""
     return 2 if os.environ.get("CI") or not os.isatty(1) else 1
+
+
+def fit(trainer: keras.Model, config, dataset, callbacks: list, log: str = "history.csv", **options) -> None:
+    """Fits, or goes on where an interrupted run stopped.
+
+    Args:
+        trainer: a compiled model, whose optimizer has its variables.
+        config: of the run: its `output`, `steps` and `epoch_steps` count.
+        dataset: from the number of a batch to the data from there on.
+        callbacks: beside those that back up and write down what `fit` measures.
+        log: file of the run's folder for that.
+        options: more arguments of `fit`.
+    """
+    output = Path(config.output)
+    trainer.fit(
+        dataset(finished_epochs(output / "backup") * config.epoch_steps),
+        epochs=-(-config.steps // config.epoch_steps),
+        steps_per_epoch=config.epoch_steps,
+        verbose=verbosity(),
+        callbacks=[
+            keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
+            keras.callbacks.CSVLogger(str(output / log), append=True),
+            *callbacks,
+        ],
+        **options,
+    )
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from tfface.pipelines.assemble import read_coarse_config
 from tfface.pipelines.coarse_data import CoarseDataConfig, coarse_dataset
 from tfface.pipelines.precision import policy
 from tfface.pipelines.prime_points import prime
-from tfface.pipelines.runs import averaged, finished_epochs, verbosity, write_config
+from tfface.pipelines.runs import averaged, finished_epochs, fit, write_config
 from tfface.pipelines.sampling import sample_r, seeds
 
 
@@ -303,22 +303,13 @@ def train_coarse(model, config: TrainCoarseConfig) -> IterativeCoarseNet:
       config: the run.
     """
     output = write_config(config)
-    done = finished_epochs(output / "backup")
-    trainer = build_trainer(model, config, resumed=done > 0)
+    trainer = build_trainer(model, config, resumed=finished_epochs(output / "backup") > 0)
     # With the vertices of its points, which `config` may leave open: another face model would choose others.
     text = json.dumps(dataclasses.asdict(trainer.coarse.config)) + "\n"
     (output / "coarse_net.json").write_text(text, encoding="utf-8")
-    network = trainer.coarse.network
-    trainer.fit(
-        coarse_dataset(model, config.data, config.faces, start=done * config.epoch_steps),
-        epochs=-(-config.steps // config.epoch_steps),
-        steps_per_epoch=config.epoch_steps,
-        verbose=verbosity(),
-        callbacks=[
-            keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
-            keras.callbacks.CSVLogger(str(output / "log.csv"), append=True),
-            keras.callbacks.TensorBoard(str(output / "tensorboard"), update_freq="epoch", write_graph=False),
-            SaveAveraged(network, output / "coarse.npz"),
-        ],
-    )
+    callbacks = [
+        keras.callbacks.TensorBoard(str(output / "tensorboard"), update_freq="epoch", write_graph=False),
+        SaveAveraged(trainer.coarse.network, output / "coarse.npz"),
+    ]
+    fit(trainer, config, lambda start: coarse_dataset(model, config.data, config.faces, start), callbacks, "log.csv")
     return trainer.coarse

@@ -20,7 +20,7 @@ from tfface.networks.weights import save_weights
 from tfface.pipelines.assemble import load_fine_weights, save_fine_run
 from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset, misfit
 from tfface.pipelines.occluders import Occluders, strands
-from tfface.pipelines.runs import averaged, finished_epochs, verbosity, write_config
+from tfface.pipelines.runs import averaged, fit, write_config
 from tfface.pipelines.sampling import seeds, uniform
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.skin_labels import SIZE, read_labels
@@ -241,16 +241,6 @@ def train_skin(model, config: TrainSkinConfig):
     """
     trainer = build_trainer(config)
     output = write_config(config)
-    trainer.fit(
-        skin_dataset(model, config, finished_epochs(output / "backup") * config.epoch_steps),
-        epochs=-(-config.steps // config.epoch_steps),
-        steps_per_epoch=config.epoch_steps,
-        verbose=verbosity(),
-        callbacks=[
-            keras.callbacks.BackupAndRestore(str(output / "backup"), delete_checkpoint=False),
-            keras.callbacks.CSVLogger(str(output / "history.csv"), append=True),
-            SaveFineNet(trainer.fine, output),
-            keras.callbacks.TerminateOnNaN(),
-        ],
-    )
+    callbacks = [SaveFineNet(trainer.fine, output), keras.callbacks.TerminateOnNaN()]
+    fit(trainer, config, lambda start: skin_dataset(model, config, start), callbacks)
     return trainer.fine

@@ -1,9 +1,12 @@
 """Trainings that are stopped and go on."""
 
 import contextlib
+import dataclasses
 import shutil
+from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 
@@ -21,3 +24,19 @@ def left_by_an_interruption(folder, copy):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.callbacks.BackupAndRestore, "on_epoch_end", on_epoch_end)
         yield
+
+
+def check_it_goes_on_alike(train, config, half, name):
+    """Checks that a run which goes on from `half`, what an interruption left of `config`'s, has its weights in the end.
+
+    Args:
+        train: trains as a config says.
+        config: of the whole run.
+        half: folder of `left_by_an_interruption`.
+        name: of the file of weights.
+    """
+    assert not (half / name).exists()
+    train(dataclasses.replace(config, output=str(half)))
+    with np.load(Path(config.output) / name) as one, np.load(half / name) as other:
+        for key in one.files:
+            np.testing.assert_allclose(one[key], other[key], atol=2e-3, err_msg=key)

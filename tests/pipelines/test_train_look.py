@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.pipelines.interruptions import left_by_an_interruption
+from tests.pipelines.interruptions import check_it_goes_on_alike, left_by_an_interruption
 from tests.pipelines.test_fit_aligned import TINY, plain_faces
 from tfface.cli import main
 from tfface.networks.coarse_net import IterativeCoarseNet, changed
@@ -162,11 +162,7 @@ def test_a_look_of_the_same_widths_is_trained_on(model, trained, tmp_path):
 def test_an_interrupted_run_goes_on_alike(model, trained):
     folder, config, _ = trained
     half = folder.with_name("half_of_look")
-    assert not (half / "look.npz").exists()
-    room.train_look(model, dataclasses.replace(config, output=str(half)))
-    with np.load(folder / "look.npz") as one, np.load(half / "look.npz") as other:
-        for name in one.files:
-            np.testing.assert_allclose(one[name], other[name], atol=2e-3, err_msg=name)
+    check_it_goes_on_alike(lambda changed: room.train_look(model, changed), config, half, "look.npz")
 
 
 def test_the_command(model, start, trained, tmp_path, capsys):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.pipelines.interruptions import left_by_an_interruption
+from tests.pipelines.interruptions import check_it_goes_on_alike, left_by_an_interruption
 from tests.pipelines.test_fit_aligned import TINY, plain_faces
 from tfface.cli import main
 from tfface.networks.coarse_net import IterativeCoarseNet, changed
@@ -124,11 +124,7 @@ def test_it_learns_and_leaves_the_rest_as_it_was(model, start, trained):
 def test_an_interrupted_run_goes_on_alike(model, trained):
     folder, config, _ = trained
     half = folder.with_name("half_of_refine")
-    assert not (half / "refine.npz").exists()
-    room.train_refine(model, dataclasses.replace(config, output=str(half)))
-    with np.load(folder / "refine.npz") as one, np.load(half / "refine.npz") as other:
-        for name in one.files:
-            np.testing.assert_allclose(one[name], other[name], atol=2e-3, err_msg=name)
+    check_it_goes_on_alike(lambda changed: room.train_refine(model, changed), config, half, "refine.npz")
 
 
 def test_the_command(model, start, trained, tmp_path, capsys):
