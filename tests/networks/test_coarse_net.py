@@ -9,7 +9,15 @@ import tensorflow as tf
 
 from tfface.morphable import representation
 from tfface.networks import coarse_net
-from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet, build_coarse_net, network_input, on_grid
+from tfface.networks.coarse_net import (
+    GRID_MM,
+    CoarseNetConfig,
+    IterativeCoarseNet,
+    build_coarse_net,
+    grid_steps,
+    network_input,
+    on_grid,
+)
 from tfface.networks.weights import load_weights, save_weights
 from tfface.rendering.feedback import FeedbackRenderer, pncc_colors
 
@@ -33,26 +41,38 @@ def test_passes_are_one_network_applied_to_its_own_feedback(small):
     assert estimates.shape == (1, 3, 290)
     r = np.zeros((1, 290), np.float32)
     for step in range(3):
-        r = small.network(network_input(image, small.feedback(on_grid(r)))).numpy()
+        r = small.network(network_input(image, small.feedback(on_grid(r, small.steps)))).numpy()
         np.testing.assert_allclose(estimates[:, step], r, atol=1e-5)
     assert len(small.variables) == len(small.network.variables)
 
 
 def test_what_is_rendered_does_not_depend_on_the_last_bits(model):
     r = np.random.default_rng(2).normal(size=(4, 290)).astype(np.float32) * np.r_[np.ones(284), np.full(6, 0.2)]
-    shown = on_grid(tf.constant(r, tf.float32)).numpy()
-    moved = np.abs(shown - r)
-    assert moved[:, :284].max() <= 0.5 / 16 + 1e-6 and moved[:, 284:].max() <= 0.5 / 1024 + 1e-6
-    nudged = on_grid(tf.constant(r * (1 + 1e-7), tf.float32)).numpy()
+    r, steps = tf.constant(r, tf.float32), grid_steps(model)
+    shown = on_grid(r, steps).numpy()
+    np.testing.assert_allclose(shown / steps, np.round(shown / steps), atol=1e-3)
+    assert np.all(np.abs(shown - r) <= 0.5 * steps * (1 + 1e-4))
+    nudged = on_grid(r * (1 + 1e-7), steps).numpy()
     assert (shown != nudged).mean() < 0.001
-    before, after = (representation.vertices_image(model, tf.cast(x, tf.float32), 200) for x in (r, shown))
-    away = np.abs(before - after)
-    assert away.max() < 0.4 and away.mean() < 0.06
     with tf.GradientTape() as tape:
-        x = tf.constant(r, tf.float32)
-        tape.watch(x)
-        y = tf.reduce_sum(on_grid(x) * shown)
-    np.testing.assert_array_equal(tape.gradient(y, x), shown)
+        tape.watch(r)
+        y = tf.reduce_sum(on_grid(r, steps) * shown)
+    np.testing.assert_array_equal(tape.gradient(y, r), shown)
+
+
+def test_rounding_moves_vertices_by_what_it_says_with_few_edges(model):
+    identity = np.random.default_rng(2).normal(size=(200, 284)).astype(np.float32)
+    r = tf.constant(np.concatenate([identity, np.zeros((200, 6), np.float32)], axis=-1))
+    steps = grid_steps(model)
+    before, after = (model.decode(*representation.split(x)[:2]) for x in (r, on_grid(r, steps)))
+    away = np.linalg.norm(before - after, axis=-1)
+    assert np.sqrt(np.mean(away**2)) == pytest.approx(GRID_MM, rel=0.05) and away.max() < 6 * GRID_MM
+    # Steps of other powers that move the vertices as much have more edges.
+    moved = np.diag(model.gram).astype(np.float64)
+    for power in (0.0, -0.5, -0.8, -1.0):
+        other = moved ** (power / 2)
+        other *= np.sqrt(np.sum(moved * steps[:284] ** 2.0) / np.sum(moved * other**2))
+        assert np.sum(1 / steps[:284]) < np.sum(1 / other)
 
 
 def test_input_is_masked_by_what_the_estimate_makes_visible(model):
@@ -109,7 +129,7 @@ def test_a_residual_network_adds_to_the_estimate(model):
     net = IterativeCoarseNet(model, dataclasses.replace(SMALL, residual=True))
     image = np.random.default_rng(1).uniform(size=(2, 64, 64, 1)).astype(np.float32)
     r = np.random.default_rng(2).normal(0, 0.1, (2, 290)).astype(np.float32)
-    change = net.network(network_input(image, net.feedback(on_grid(r)))).numpy()
+    change = net.network(network_input(image, net.feedback(on_grid(r, net.steps)))).numpy()
     np.testing.assert_allclose(net.one_pass(image, r).numpy(), r + change, atol=1e-6)
     net.network.get_layer("r").set_weights([0 * w for w in net.network.get_layer("r").get_weights()])
     assert np.all(net(image).numpy() == 0)
@@ -168,6 +188,24 @@ def test_mixed_precision_computes_in_bfloat16_and_answers_in_float32():
     assert network(np.zeros((1, 64, 64, 7), np.float32)).dtype == tf.float32
     assert all(v.dtype == "float32" for v in network.variables)
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_no_1x1_convolution_strides_over_few_channels():
+    # Its gradient crashes, see `_LEAST_STRIDED`.
+    layers = build_coarse_net(CoarseNetConfig(size=64, widths=(8, 16, 24), blocks=(1, 1, 1), stem=8)).layers
+    single = [layer for layer in layers if getattr(layer, "kernel_size", None) == (1, 1)]
+    strided = {layer.name for layer in single if layer.strides != (1, 1)}
+    assert strided == {"stage3_1_shortcut_conv"} and "stage2_1_shortcut_conv" in {layer.name for layer in single}
+
+
+def test_picking_pixels_before_a_1x1_convolution_is_striding(monkeypatch):
+    config = CoarseNetConfig(size=40, widths=(8, 8), blocks=(1, 1), stem=8)
+    image = np.random.default_rng(0).uniform(size=(2, 40, 40, 7)).astype(np.float32)
+    picked = build_coarse_net(config)
+    monkeypatch.setattr(coarse_net, "_LEAST_STRIDED", 0)
+    strided = build_coarse_net(config)
+    strided.set_weights(picked.get_weights())
+    np.testing.assert_allclose(picked(image), strided(image), rtol=1e-4, atol=1e-7)
 
 
 def test_uneven_configurations_are_named():

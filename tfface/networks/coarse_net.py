@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfface.morphable import representation
@@ -17,8 +18,12 @@ from tfface.rendering.feedback import FeedbackRenderer
 
 INPUT_CHANNELS = 7
 """Masked grey image 1, PNCC 3, normals 3."""
-_GEOMETRY_STEPS, _POSE_STEPS = 16.0, 1024.0
-"""Steps per unit of r in what is rendered, see `on_grid`."""
+GRID_MM, _POSE_STEP = 0.3, 1.0 / 1024.0
+"""What is rendered is rounded: vertices move by so much, the root of the mean square, and pose by steps of so much."""
+
+_LEAST_STRIDED = 16
+"""Channels from which on a 1×1 convolution may stride. With fewer, the gradient of its weights writes past its buffer
+on CPUs with AVX-512 (oneDNN issue 6035, in TensorFlow 2.21), so pixels are picked before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +114,9 @@ def _conv(x, filters, kernel, strides, name):
 
 def _block(x, filters, strides, name):
     shortcut = x
-    if strides != 1 or x.shape[-1] != filters:
+    if strides != 1 and x.shape[-1] < _LEAST_STRIDED:
+        shortcut = _conv(keras.layers.MaxPooling2D(1, strides)(x), filters, 1, 1, f"{name}_shortcut")
+    elif strides != 1 or x.shape[-1] != filters:
         shortcut = _conv(x, filters, 1, strides, f"{name}_shortcut")
     y = keras.layers.ReLU()(_conv(x, filters, 3, strides, f"{name}_1"))
     y = _conv(y, filters, 3, 1, f"{name}_2")
@@ -185,6 +192,7 @@ class IterativeCoarseNet(keras.Model):
         self.face_model = model
         self.network = build_coarse_net(self.config, precision)
         self.feedback = FeedbackRenderer(model, self.config.size)
+        self.steps = grid_steps(model)
         self.aligned_net = build_aligned_net(*self.config.aligned) if self.config.aligned else None
         self.refine_net = build_refine_net(self.config.refined) if self.config.refined else None
         self.look_net = build_look_net(self.config.look) if self.config.look else None
@@ -212,7 +220,7 @@ class IterativeCoarseNet(keras.Model):
 
     def seen(self, image: tf.Tensor, r: tf.Tensor, feedback=None) -> tf.Tensor:
         """What the network is shown at the estimate r, `[B, size, size, 7]`; `feedback` is r's, where it is known."""
-        return self.feedback(on_grid(r), image) if feedback is None else network_input(image, feedback)
+        return self.feedback(on_grid(r, self.steps), image) if feedback is None else network_input(image, feedback)
 
     def one_pass(self, image: tf.Tensor, r: tf.Tensor, training: bool = False, feedback=None) -> tf.Tensor:
         """The next estimate `[B, 290]` from the image and the current one; for `feedback` see `seen`."""
@@ -221,7 +229,7 @@ class IterativeCoarseNet(keras.Model):
 
     def both_ways(self, image: tf.Tensor, r: tf.Tensor, feedback=None) -> tf.Tensor:
         """As `one_pass`, but the mean of the answers to the picture and to the mirrored picture; not for training."""
-        feedback = self.feedback(on_grid(r)) if feedback is None else feedback
+        feedback = self.feedback(on_grid(r, self.steps)) if feedback is None else feedback
         # The mirrored r isn't rendered: what it looks like is known.
         seen = [network_input(image, feedback), network_input(_flipped(image), _mirrored(feedback))]
         answer, other = tf.split(self.network(tf.concat(seen, axis=0), training=False), 2)
@@ -287,19 +295,27 @@ def changed(coarse: IterativeCoarseNet, **changes) -> IterativeCoarseNet:
     return other
 
 
-@tf.custom_gradient
-def on_grid(r: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """r `[B, 290]`, its pose rounded to thousandths and the rest, which moves less, to 16ths.
+def grid_steps(model) -> np.ndarray:
+    """Steps `[290]` float32 that `on_grid` rounds to, for one face model; see there.
 
-    Vertices move by 0.04 px on average, 0.3 px at most; the gradient is the identity's.
+    A number of r may be rounded the more, the less it moves vertices: steps in proportion to its rms movement to the
+    power of −2/3 have the fewest edges for numbers to lie on, Σ 1 / step, of all that move the vertices by `GRID_MM`.
+    """
+    moved = np.sqrt(np.diag(model.gram).astype(np.float64) / len(model.mean))  # mm per unit, of each number
+    steps = GRID_MM * np.sqrt(12.0 / np.sum(moved ** (2 / 3))) * np.maximum(moved, 1e-4) ** (-2 / 3)
+    return np.concatenate([steps, np.full(representation.POSE_SIZE, _POSE_STEP)]).astype(np.float32)
+
+
+@tf.custom_gradient
+def on_grid(r: tf.Tensor, steps: np.ndarray) -> tuple[tf.Tensor, Callable]:
+    """r `[B, 290]` rounded to whole `steps` `[290]`; the gradient is the identity's.
 
     Two runtimes, and two batch sizes on one, differ in the last bits of r, and a pixel's centre that lies on the
     face's outline to within these bits is on the face for one and off it for the other. What is rendered is therefore
     the same face, to the bit, wherever the network runs, but where a number lies between two steps to within these
     bits: the wider the steps, the less often.
     """
-    steps = tf.constant([_GEOMETRY_STEPS] * representation.GEOMETRY_SIZE + [_POSE_STEPS] * representation.POSE_SIZE)
-    return tf.round(r * steps) / steps, lambda upstream: upstream
+    return tf.round(r / steps) * steps, lambda upstream: (upstream, None)
 
 
 def _flipped(pictures: tf.Tensor) -> tf.Tensor:
