@@ -29,7 +29,7 @@ class GraphFaceModel:
         self.landmarks = np.asarray(model.landmarks)
         self.reflection = model.reflection
         self.face_vertices = model.face_vertices
-        self.gram = model.gram
+        self.steps = model.steps
         self.basis = keras.Variable(model.geometry_basis, trainable=False, name="geometry_basis")
 
     def decode(self, identity, expression):

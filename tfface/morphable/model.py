@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfface.morphable.grid import coefficient_steps, exact_basis
 from tfface.morphable.representation import EXPRESSION_SIZE, IDENTITY_SIZE
 from tfface.output import write_arrays
 
@@ -146,10 +147,19 @@ class MorphableModel:
         return {name: getattr(self, name) for name in (*_ARRAYS, *_TEXTS)}
 
     @functools.cached_property
-    def geometry_basis(self) -> np.ndarray:
-        """[A_id | A_exp] as rows of coefficients, `[284, 3V]` float32."""
+    def _joined_basis(self) -> np.ndarray:
         joined = np.concatenate([self.identity_basis, self.expression_basis], axis=-1)
         return np.ascontiguousarray(joined.reshape(-1, joined.shape[-1]).T)
+
+    @functools.cached_property
+    def steps(self) -> np.ndarray:
+        """`[284]` float32: identity and expression in whole steps decode to the same bits everywhere, see `grid`."""
+        return coefficient_steps(self._joined_basis)
+
+    @functools.cached_property
+    def geometry_basis(self) -> np.ndarray:
+        """[A_id | A_exp] as rows of coefficients, `[284, 3V]` float32, rounded by some 0.001 mm for `steps`."""
+        return exact_basis(self._joined_basis, self.steps)
 
     @functools.cached_property
     def gram(self) -> np.ndarray:

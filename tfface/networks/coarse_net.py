@@ -18,8 +18,8 @@ from tfface.rendering.feedback import FeedbackRenderer
 
 INPUT_CHANNELS = 7
 """Masked grey image 1, PNCC 3, normals 3."""
-GRID_MM, _POSE_STEP = 0.3, 1.0 / 1024.0
-"""What is rendered is rounded: vertices move by so much, the root of the mean square, and pose by steps of so much."""
+_POSE_STEP = 1.0 / 1024.0
+"""What is rendered is rounded: pose to this, and the shape as the face model has it."""
 
 _LEAST_STRIDED = 16
 """Channels from which on a 1×1 convolution may stride. With fewer, the gradient of its weights writes past its buffer
@@ -192,7 +192,7 @@ class IterativeCoarseNet(keras.Model):
         self.face_model = model
         self.network = build_coarse_net(self.config, precision)
         self.feedback = FeedbackRenderer(model, self.config.size)
-        self.steps = grid_steps(model)
+        self.steps = np.append(model.steps, np.full(representation.POSE_SIZE, _POSE_STEP, np.float32))
         self.aligned_net = build_aligned_net(*self.config.aligned) if self.config.aligned else None
         self.refine_net = build_refine_net(self.config.refined) if self.config.refined else None
         self.look_net = build_look_net(self.config.look) if self.config.look else None
@@ -295,25 +295,14 @@ def changed(coarse: IterativeCoarseNet, **changes) -> IterativeCoarseNet:
     return other
 
 
-def grid_steps(model) -> np.ndarray:
-    """Steps `[290]` float32 that `on_grid` rounds to, for one face model; see there.
-
-    A number of r may be rounded the more, the less it moves vertices: steps in proportion to its rms movement to the
-    power of −2/3 have the fewest edges for numbers to lie on, Σ 1 / step, of all that move the vertices by `GRID_MM`.
-    """
-    moved = np.sqrt(np.diag(model.gram).astype(np.float64) / len(model.mean))  # mm per unit, of each number
-    steps = GRID_MM * np.sqrt(12.0 / np.sum(moved ** (2 / 3))) * np.maximum(moved, 1e-4) ** (-2 / 3)
-    return np.concatenate([steps, np.full(representation.POSE_SIZE, _POSE_STEP)]).astype(np.float32)
-
-
 @tf.custom_gradient
 def on_grid(r: tf.Tensor, steps: np.ndarray) -> tuple[tf.Tensor, Callable]:
     """r `[B, 290]` rounded to whole `steps` `[290]`; the gradient is the identity's.
 
     Two runtimes, and two batch sizes on one, differ in the last bits of r, and a pixel's centre that lies on the
     face's outline to within these bits is on the face for one and off it for the other. What is rendered is therefore
-    the same face, to the bit, wherever the network runs, but where a number lies between two steps to within these
-    bits: the wider the steps, the less often.
+    the same face, to the bit, wherever the network runs (`morphable.grid`, `rendering.feedback`), but where a number
+    lies between two steps to within these bits: the wider the steps, the less often.
     """
     return tf.round(r / steps) * steps, lambda upstream: (upstream, None)
 

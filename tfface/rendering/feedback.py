@@ -7,6 +7,10 @@ from tfface.geometry.mesh import vertex_faces, vertex_normals
 from tfface.morphable.representation import camera, split
 from tfface.rendering.visibility import coverage, interpolated_maps, rasterize
 
+_PLACE_MM, _TURN = 2.0**-5, 2.0**-10
+"""What is projected is rounded: vertices to so many mm, a rotation's numbers and px per mm to so much. Sums of products
+of the two have 24 bits within 256 mm of the origin, which is what float32 holds."""
+
 
 def pncc_colors(mean):
     """The projected normalised coordinate code: mean face `[V, 3]` scaled to 0…1 over its bounding box."""
@@ -29,12 +33,18 @@ class FeedbackRenderer:
         self.faces_of_vertex = vertex_faces(model.triangles, len(model.mean))
 
     def geometry(self, r: tf.Tensor):
-        """Vertices `[B, V, 3]` in the crop's px, unit normals `[B, V, 3]` in the camera's frame (y up), visibility."""
+        """Vertices `[B, V, 3]` in the crop's px, unit normals `[B, V, 3]` in the camera's frame (y up), visibility.
+
+        Vertices are rounded by some 0.1 px. If r is, too (`coarse_net.on_grid`), every machine finds the same vertices
+        and triangles, to the bit, but where a number of the rotation lies between two steps; normals may differ in
+        their last bits.
+        """
         identity, expression, pose = split(r)
         rotation, translation, scale = camera(pose, self.size)
         vertices = self.model.decode(identity, expression)
-        projected = project(vertices, rotation, translation, scale)
         normals = vertex_normals(to_camera(vertices, rotation), self.model.triangles, self.faces_of_vertex)
+        rotation, scale = _rounded(rotation, _TURN), _rounded(scale, _TURN)
+        projected = project(_rounded(vertices, _PLACE_MM), rotation, translation, scale)
         visibility = rasterize(projected, self.model.triangles, self.size, self.size, cull=True)
         return projected, normals, visibility
 
@@ -51,3 +61,7 @@ class FeedbackRenderer:
         first = mask if image is None else image * mask
         maps = tf.concat([tf.transpose(first, [3, 0, 1, 2]), tf.stop_gradient(maps)], axis=0)
         return tf.transpose(maps, [1, 2, 3, 0])
+
+
+def _rounded(x: tf.Tensor, step: float) -> tf.Tensor:
+    return tf.round(x * (1.0 / step)) * step
