@@ -200,14 +200,14 @@ def test_the_shipped_model_on_twenty_crops(tmp_path, kind, source):
     path = export(trained, tmp_path / f"face.{kind}", ExportConfig(kind))
     found = compare(open_exported(path)(faces), keras_answers(trained, faces))
     print(kind, source, summary(found))
-    # A number of r that lies between two steps of `coarse_net.on_grid` to the last bit is rare.
-    assert sum(parity.same for parity in found) >= 19, found
-    assert max(parity.landmarks for parity in found) < 0.1
+    # On another processor a number of r may lie between two steps of `coarse_net.on_grid` to the last bit: one face in
+    # some hundred.
+    assert all(parity.same for parity in found), found
     assert np.median([parity.landmarks for parity in found]) < 0.001
 
 
 # Median and worst landmark, px; mean fine depth, px; least agreement of masks: some two times what docs/export.md has.
-HALVES, BYTES = (0.03, 0.3, 0.05, 0.997), (0.3, 1.5, 0.3, 0.992)
+HALVES, BYTES = (0.03, 0.6, 0.07, 0.997), (0.3, 1.8, 0.3, 0.992)
 
 
 @pytest.mark.slow
