@@ -148,6 +148,7 @@ def test_it_learns_and_leaves_the_rest_as_it_was(model, start, trained):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow  # the second correction's does it in the same way
 def test_an_interrupted_run_goes_on_alike(model, trained):
     folder, config, _ = trained
     half = folder.with_name("half_of_look")
