@@ -146,7 +146,7 @@ class MorphableModel:
     def _parts(self) -> dict:
         return {name: getattr(self, name) for name in (*_ARRAYS, *_TEXTS)}
 
-    @functools.cached_property
+    @property
     def _joined_basis(self) -> np.ndarray:
         joined = np.concatenate([self.identity_basis, self.expression_basis], axis=-1)
         return np.ascontiguousarray(joined.reshape(-1, joined.shape[-1]).T)
