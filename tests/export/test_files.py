@@ -105,6 +105,10 @@ def test_edges_along_rows_and_columns_are_drawn_in_onnx_too():
         (found,) = session.run(None, given)
         np.testing.assert_array_equal(found, draw(**given))
         assert (found == 0).sum() > 20
+    # Nothing to list at all.
+    for unseen in (vertices + 99, vertices * np.float32(np.nan)):
+        (found,) = session.run(None, {"x": unseen, "t": np.array([[0, 1, 2]], np.int32)})
+        assert np.all(found == -1)
 
 
 def test_onnx_is_opset_18_with_names_and_description(onnx_path):

@@ -68,6 +68,50 @@ def test_not_a_number_draws_nothing_and_spoils_nothing():
     np.testing.assert_array_equal(both.triangle.numpy()[1], alone.triangle.numpy()[0])
 
 
+def test_depth_that_is_not_a_number_draws_nothing_and_spoils_nothing():
+    vertices, triangles = soup(10, 24, 7)
+    broken = vertices.copy()
+    broken[4, 2] = np.nan
+    both = rasterize(np.stack([broken, vertices]), triangles, 24, 24)
+    alone = rasterize(vertices[None], triangles, 24, 24)
+    assert np.all(both.triangle.numpy()[0] == -1)
+    np.testing.assert_array_equal(both.triangle.numpy()[1], alone.triangle.numpy()[0])
+    np.testing.assert_array_equal(both.barycentric.numpy()[:, 1], alone.barycentric.numpy()[:, 0])
+
+
+@pytest.mark.parametrize("width", [1e-3, 1e-5, 3e-6])
+@pytest.mark.parametrize("plane", [5.0, 95.0])
+def test_needles_have_no_depth_but_their_own(width, plane):
+    # Upright, beside columns of pixels' centres, from one end of all depths to the other within their width.
+    rng = np.random.default_rng(1)
+    x = (rng.permutation(60)[:40, None] + 0.5) + rng.uniform(-2e-5, 2e-5, (40, 1)) + rng.uniform(-2, 2, (40, 3)) * width
+    y = np.array([3.2, 30.7, 56.9]) + rng.uniform(-3, 3, (40, 3))
+    z = rng.permuted(np.tile([10.0, 90.0, 50.0], (40, 1)), axis=1)
+    all_over = np.array([[-99, -99, plane], [300, -99, plane], [-99, 300, plane]])
+    vertices = np.concatenate(
+        [all_over, np.stack([x, y, z], -1).reshape(-1, 3), [[-50, -50, 0], [-50, -50, 200]]]
+    ).astype(np.float32)
+    triangles = np.arange(len(vertices) - 2, dtype=np.int32).reshape(-1, 3)
+    visibility = rasterize(vertices[None], triangles, 60, 60)
+    seen = visibility.triangle.numpy()[0]
+    assert np.all(seen >= 0) and np.any(seen > 0) == (plane < 10.0)
+    assert visibility.barycentric.numpy().min() >= -1e-6 and visibility.barycentric.numpy().max() <= 1.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_large_mesh_has_no_crack(seed):
+    rng = np.random.default_rng(seed)
+    side, size = 60, 2000
+    grid = np.stack(np.meshgrid(np.linspace(-5, size + 5, side), np.linspace(-5, size + 5, side)), -1).reshape(-1, 2)
+    # Some on pixels' centres, some edges level or upright.
+    grid = np.where(rng.random(grid.shape) < 0.5, np.round(grid) + 0.5, grid + rng.normal(0, 0.3, grid.shape))
+    vertices = np.c_[grid, rng.normal(0, 3, len(grid))].astype(np.float32)
+    index = np.arange(side * side).reshape(side, side)
+    a, b, c, d = (index[i : side - 1 + i, j : side - 1 + j].ravel() for i in (0, 1) for j in (0, 1))
+    triangles = np.concatenate([np.stack([a, b, c], -1), np.stack([c, b, d], -1)]).astype(np.int32)
+    assert np.all(rasterize(vertices[None], triangles, size, size).triangle.numpy() >= 0)
+
+
 def test_batch_equals_one_by_one_and_pixels_shared_by_neighbours_leave_no_crack():
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(np.linspace(2, 38, 8), np.linspace(2, 38, 8)), -1).reshape(-1, 2)
@@ -96,5 +140,7 @@ def test_works_in_a_graph_with_any_batch():
 def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match=r"expected vertices of shape \[B, V, 3\]"):
         rasterize(np.zeros((5, 3), np.float32), np.zeros((1, 3), np.int32), 4, 4)
+    with pytest.raises(ValueError, match="expected at most 2²⁴ pixels at a time, received 2 × 3000 × 3000"):
+        rasterize(np.zeros((2, 5, 3), np.float32), np.zeros((1, 3), np.int32), 3000, 3000)
     with pytest.raises(ValueError, match=r"expected triangles of shape \[T, 3\]"):
         rasterize(np.zeros((1, 5, 3), np.float32), np.zeros((1, 4), np.int32), 4, 4)

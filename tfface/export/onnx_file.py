@@ -97,7 +97,8 @@ def _segment_reduction(context, node, name, arguments):
     """`unsorted_segment_min` or `_sum` of a vector as ScatterElements with a reduction.
 
     tf2onnx has a handler of its own: for int32 its minimum fails (its identity is an int, without `tolist`), and it
-    sorts all data into a grid of segments × largest segment.
+    sorts all data into a grid of segments × largest segment. One segment more than asked for takes what belongs to
+    segment −1, which ONNX counts from the end and TensorFlow leaves out.
     """
     from onnx import TensorProto, helper
 
@@ -111,21 +112,19 @@ def _segment_reduction(context, node, name, arguments):
     empty = 0 if reduction == "add" else (np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)).max
     index = context.make_node("Cast", [segments], attr={"to": TensorProto.INT64}).output[0]
     length = context.make_node("Cast", [count], attr={"to": TensorProto.INT64}).output[0]
-    one = context.make_const(f"{name}_one_dimension", np.array([1], np.int64)).output[0]
-    shape = context.make_node("Reshape", [length, one]).output[0]
+    zero, one, last = (
+        context.make_const(f"{name}_{label}", np.array([value], np.int64)).output[0]
+        for label, value in (("zero", 0), ("one", 1), ("last", -1))
+    )
+    shape = context.make_node("Add", [context.make_node("Reshape", [length, one]).output[0], one]).output[0]
     value = helper.make_tensor("value", dtype, [1], [empty])
     filled = context.make_node("ConstantOfShape", [shape], attr={"value": value}).output[0]
     shapes, dtypes, outputs = node.output_shapes, node.output_dtypes, node.output
     context.remove_node(node.name)
-    context.make_node(
-        "ScatterElements",
-        [filled, index, data],
-        attr={"axis": 0, "reduction": reduction},
-        name=name,
-        outputs=outputs,
-        shapes=shapes,
-        dtypes=dtypes,
-    )
+    scattered = context.make_node(
+        "ScatterElements", [filled, index, data], attr={"axis": 0, "reduction": reduction}, dtypes=dtypes
+    ).output[0]
+    context.make_node("Slice", [scattered, zero, last, zero], name=name, outputs=outputs, shapes=shapes, dtypes=dtypes)
 
 
 def _store_as_halves(model, sizes: set[int]):

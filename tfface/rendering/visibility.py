@@ -2,8 +2,9 @@
 
 Every triangle lists the rows of pixels that it crosses, and every row the pixels between the triangle's edges. Each of
 these proposes a key, depth in the upper digits and the triangle's index in the lower, and `unsorted_segment_min` keeps
-the nearest per pixel. All of these operations have TFLite builtins and ONNX equivalents, and any batch or image size
-works.
+the least per pixel, from which the triangle is read. All of these operations have TFLite builtins and ONNX equivalents,
+and any batch or image size works. Whole numbers are counted in float32 where they may be: TFLite's operations on
+integers take up to ten times as long.
 """
 
 import functools
@@ -19,8 +20,14 @@ _NO_AREA = 1e-9
 """px²; slopes of smaller triangles would not be numbers."""
 _FLAT = 1e-20
 """Slope in place of 0."""
-_SPAN_MARGIN = 1e-3
-"""px by which rows are cut too long, lest rounding cut them short: each of their pixels is tested anyway."""
+_SPAN_MARGIN = 5e-7
+"""Share of the image's width by which rows are too long at either end, lest rounding open cracks between triangles that
+share an edge: four steps of float32."""
+_KEY_MARGIN = 512
+"""Room that keys have below and above the triangles' numbers: in float32 a key is divided with an error of 320 at most,
+2.5 steps of 2³¹ · 2⁻²⁴."""
+_MOST = 2**24
+"""Up to here float32 counts."""
 
 
 class Visibility(NamedTuple):
@@ -39,15 +46,18 @@ def _edge(ax, ay, bx, by, px, py):
 
 
 def _each(counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Numbers `[N]` → every i as often as counts[i] says, `[Σ counts]`, and where each i begins, `[N]`.
+    """Numbers `[N]` → every i as often as counts[i] says, `[Σ counts]` int32, and where each i begins, `[N]`.
 
     `tf.repeat` would do, but goes through a mask of N × largest count. Here a running sum counts those that have begun:
-    who has a count of 0 begins with the next one, or behind the end.
+    who has a count of 0 begins with the next one, or, behind the end, not at all.
+
+    Args:
+      counts: float32, whole numbers.
     """
     start, total = tf.cumsum(counts, exclusive=True), tf.reduce_sum(counts)
-    begun = tf.math.unsorted_segment_sum(tf.ones_like(start), start, total + 1)
-    # Not begun[:-1], which TFLite copies number by number.
-    return tf.cumsum(tf.slice(begun, [0], tf.reshape(total, [1]))) - 1, start
+    place = tf.cast(tf.minimum(start, total - 1.0), tf.int32)
+    begun = tf.math.unsorted_segment_sum(tf.minimum(total - start, 1.0), place, tf.cast(total, tf.int32))
+    return tf.cast(tf.cumsum(begun) - 1.0, tf.int32), start
 
 
 def _pixels_between(corners: list[tf.Tensor], count: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -61,11 +71,12 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     """Z-buffer visibility of meshes that share their triangles.
 
     A pixel belongs to a triangle when its centre lies inside or on the edge; where two are equally near (to 1 part in
-    2³¹ / T, at most 2²³, of that mesh's depth range) the one with the lower index wins. Nothing here has a gradient.
+    2³¹ / (T + 1024), at most 2²³, of that mesh's depth range) the one with the lower index wins. Nothing here has a
+    gradient.
 
     Args:
-      vertices: `[B, V, 3]` px, x right, y down, larger z nearer. Rows of pixels are counted in float32: those of all
-        triangles may be 2²⁴, which is some 900 faces in crops of 200 px.
+      vertices: `[B, V, 3]` px, x right, y down, larger z nearer. Pixels are counted in float32: B·H·W, and the number
+        of those that all front triangles cover, may be 2²⁴, which is some 400 faces in crops of 200 px.
       triangles: `[T, 3]` int32.
       height: H of the image in px.
       width: W of the image in px.
@@ -80,28 +91,31 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
         raise ValueError(f"expected vertices of shape [B, V, 3], received {list(vertices.shape)}")
     if triangles.shape.rank != 2 or triangles.shape[-1] != 3:
         raise ValueError(f"expected triangles of shape [T, 3], received {list(triangles.shape)}")
+    if (vertices.shape[0] or 1) * height * width > _MOST:
+        raise ValueError(f"expected at most 2²⁴ pixels at a time, received {vertices.shape[0]} × {height} × {width}")
     batch, triangle_count = tf.shape(vertices)[0], tf.shape(triangles)[0]
     columns, count = _triangles(vertices, triangles, height, width, cull)
     rows, owner, line = _rows(columns, count, width)
     number, first_pixel = owner, line * width
     if vertices.shape[0] != 1:
         mesh = owner // tf.maximum(triangle_count, 1)
-        number, first_pixel = owner - mesh * triangle_count, first_pixel + mesh * height * width
-    key, pixel, number, first, second = _candidates(rows, number, first_pixel, triangle_count)
-    pixels = batch * height * width
-    # Below `_NEVER`, so that what is off its triangle wins nowhere.
-    best = tf.minimum(tf.math.unsorted_segment_min(key, pixel, pixels), _NEVER - 1)
+        number = owner - mesh * triangle_count
+        first_pixel += tf.cast(mesh, tf.float32) * (height * width)
+    # `_KEY_MARGIN` at either end of what a key's lower digits can be, see there.
+    radix = triangle_count + 2 * _KEY_MARGIN
+    key, pixel = _candidates(rows, number, first_pixel, radix)
+    best = tf.math.unsorted_segment_min(key, pixel, batch * height * width)
 
-    # No two keys are equal but those of candidates off their triangles, so one at most wins each pixel. Its triangle
-    # isn't read off the key: whole numbers take long to divide.
-    won = tf.equal(key, tf.gather(best, pixel))
-    triangle, first, second = (
-        tf.math.unsorted_segment_sum(tf.where(won, value, tf.zeros([], value.dtype)), pixel, pixels)
-        for value in (number + 1, first, second)
-    )
-    hit = tf.cast(tf.minimum(triangle, 1), tf.float32)
-    weights = tf.stack([hit - first - second, first, second])
-    return Visibility(tf.reshape(triangle - 1, [batch, height, width]), tf.reshape(weights, [3, batch, height, width]))
+    # Where no pixel proposes anything there is 2³¹ − 1. Whole numbers take long to divide, and longer to compare.
+    rough = tf.cast(best, tf.float32)
+    hit = tf.cast(rough < 0.995 * _NEVER, tf.int32)
+    upper = tf.cast(rough * (1.0 / tf.cast(radix, tf.float32)), tf.int32)
+    shape = [batch, height, width]
+    triangle, hit = tf.reshape(best - _KEY_MARGIN - upper * radix, shape), tf.reshape(hit, shape)
+    place = triangle + 1
+    if vertices.shape[0] != 1:
+        place += (tf.range(batch) * triangle_count)[:, None, None]
+    return Visibility((triangle + 1) * hit - 1, _barycentric(columns[:6], place * hit, tf.cast(hit, tf.float32)))
 
 
 def _triangles(vertices, triangles, height, width, cull):
@@ -117,11 +131,13 @@ def _triangles(vertices, triangles, height, width, cull):
     ones, zeros = tf.ones_like(vertices[:, :1, :2]), tf.zeros_like(vertices[:, :1, :2])
     seen = vertices * tf.concat([ones, -share], axis=-1) + tf.concat([zeros, nearest * share], axis=-1)
     ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = split_columns(corners(seen, triangles))
+    # What isn't finite makes a NaN of the area, which fails every comparison and drops out.
     area = _edge(ax, ay, bx, by, cx, cy)
-    # y points down, so a front face has a negative area; a NaN fails every comparison and drops out.
-    drawable = area < -_NO_AREA if cull else (tf.abs(area) > _NO_AREA) & (tf.abs(area) < 3e38)
+    area += 0.0 * (area + a_behind + b_behind + c_behind)
+    # y points down, so a front face has a negative area.
+    drawable = area < -_NO_AREA if cull else tf.abs(area) > _NO_AREA
     # λ₁, λ₂ and the depth are affine in (x, y); a is their origin, near which float32 has digits to spare.
-    inverse = tf.math.divide_no_nan(1.0, area)
+    inverse = 1.0 / tf.where(drawable, area, 1.0)
     first_x, first_y = _not_zero((cy - ay) * inverse), (ax - cx) * inverse
     second_x, second_y = _not_zero((ay - by) * inverse), (bx - ax) * inverse
     # Neither may λ₀ be level: that its edge is crossed at infinity is no number to go on with.
@@ -130,13 +146,12 @@ def _triangles(vertices, triangles, height, width, cull):
     behind_x, behind_y = to_b * first_x + to_c * second_x, to_b * first_y + to_c * second_y
     left, right = _pixels_between([ax, bx, cx], width)
     top, bottom = _pixels_between([ay, by, cy], height)
+    # In whole numbers, because ONNX multiplies what isn't chosen of others by 0, and NaN stays NaN.
     rows = tf.where(drawable & (right >= left), tf.cast(tf.maximum(bottom - top + 1.0, 0.0), tf.int32), 0)
-    # λ₀, λ₁ and λ₂ add up to 1, so their slopes to 0: one or two of them rise to the right, by the sign of the product.
-    rising = first_x * second_x * (first_x + second_x)
-    planes = [first_x, first_y, second_x, second_y, a_behind, behind_x, behind_y]
+    rows = tf.cast(rows, tf.float32)
     # Row k of all is row top − begin + k of the image, if `begin` rows belong to triangles before.
-    top -= tf.cast(tf.cumsum(rows, exclusive=True), tf.float32)
-    return [ax - 0.5, ay - 0.5, *planes, rising, top], rows
+    top -= tf.cumsum(rows, exclusive=True)
+    return [ax - 0.5, ay - 0.5, first_x, first_y, second_x, second_y, a_behind, behind_x, behind_y, top], rows
 
 
 def _not_zero(slope: tf.Tensor) -> tf.Tensor:
@@ -157,12 +172,12 @@ def _rows(columns, count, width):
       width: W of the image.
 
     Returns:
-      λ₁, λ₂ and the depth at the leftmost pixel of each row, each followed by its slope in x, then that pixel's column
-      and the last one's; whose row it is, and the image's row.
+      The depth at the leftmost pixel of each row and its slope in x, that pixel's column and the last one's; whose row
+      it is, int32, and the image's row.
     """
     owner, _ = _each(count)
     of_row = split_columns(tf.gather(join_columns(*columns), owner))
-    middle, above, first_x, first_y, second_x, second_y, behind, behind_x, behind_y, rising, top = of_row
+    middle, above, first_x, first_y, second_x, second_y, behind, behind_x, behind_y, top = of_row
     line = top + tf.range(tf.cast(tf.shape(owner)[0], tf.float32))
     y = line - above
     first, second = first_y * y, second_y * y
@@ -170,42 +185,63 @@ def _rows(columns, count, width):
     one, two = (-_EDGE_TOLERANCE - first) / first_x, (-_EDGE_TOLERANCE - second) / second_x
     low, high = tf.minimum(zero, one), tf.maximum(zero, one)
     least, between, greatest = tf.minimum(low, two), tf.maximum(low, tf.minimum(high, two)), tf.maximum(high, two)
-    two_rise = rising > 0.0
-    left = tf.where(two_rise, between, least) + middle - _SPAN_MARGIN
-    right = tf.where(two_rise, greatest, between) + middle + _SPAN_MARGIN
-    left, right = tf.math.ceil(tf.maximum(left, 0.0)), tf.math.floor(tf.minimum(right, width - 1.0))
-    x = left - middle
-    first, second, behind = first + first_x * x, second + second_x * x, behind + behind_y * y + behind_x * x
-    return [first, first_x, second, second_x, behind, behind_x, left, right], owner, tf.cast(line, tf.int32)
+    # λ₀, λ₁ and λ₂ add up to 1, so their slopes to 0: one or two of them rise to the right, by the sign of the product.
+    two_rise = first_x * second_x * (first_x + second_x) > 0.0
+    enters, leaves = tf.where(two_rise, between, least), tf.where(two_rise, greatest, between)
+    margin = _SPAN_MARGIN * width
+    left = tf.math.ceil(tf.maximum(enters + (middle - margin), 0.0))
+    right = tf.math.floor(tf.minimum(leaves + (middle + margin), width - 1.0))
+    # Depth is taken inside the triangle: beside one that is narrower than the margin it may be anything.
+    x = tf.minimum(tf.maximum(left - middle, enters), leaves)
+    return [behind + behind_y * y + behind_x * x, behind_x, left, right], owner, line
 
 
-def _candidates(rows, number, first_pixel, triangle_count):
+def _candidates(rows, number, first_pixel, radix):
     """What every pixel of every row proposes.
 
     Args:
       rows: from `_rows`.
-      number: the triangle of each row.
-      first_pixel: the number of the image's first pixel in each row.
-      triangle_count: T.
+      number: the triangle of each row, int32.
+      first_pixel: the number of the image's first pixel in each row, float32.
+      radix: how many numbers a key's lower digits have.
 
     Returns:
-      `[Σ pixels]` each: the key, depth in the upper digits and the triangle's number in the lower, `_NEVER` off the
-      triangle; which pixel it is; the triangle; its λ₁ and λ₂ there.
+      `[Σ pixels]` int32 each: the key, steps of depth · radix + `_KEY_MARGIN` + triangle, and which pixel it is.
     """
-    *planes, left, right = rows
-    row, begin = _each(tf.cast(tf.maximum(right - left + 1.0, 0.0), tf.int32))
-    pixel = first_pixel + tf.cast(left, tf.int32)
-    first, first_x, second, second_x, behind, behind_x = split_columns(tf.gather(join_columns(*planes), row))
-    number, pixel, begin = split_columns(tf.gather(join_columns(number, pixel, begin), row))
-    column = tf.range(tf.shape(row)[0]) - begin
-    along = tf.cast(column, tf.float32)
-    first, second, behind = first + first_x * along, second + second_x * along, behind + behind_x * along
-    # The tolerance closes the cracks that rounding opens between triangles which share an edge.
-    inside = tf.minimum(tf.minimum(first, second), 1.0 - first - second) >= -_EDGE_TOLERANCE
-    # A corner may be farther than the farthest vertex by rounding: some steps are left for that.
-    steps = tf.minimum(0.99 * _NEVER / tf.cast(tf.maximum(triangle_count, 1), tf.float32), 2.0**23)
-    key = tf.cast(tf.minimum(behind, 1.001) * steps, tf.int32) * triangle_count + number
-    return tf.where(inside, key, _NEVER), pixel + column, number, first, second
+    behind, behind_x, left, right = rows
+    row, begin = _each(tf.maximum(right - left + 1.0, 0.0))
+    steps = tf.minimum(0.99 * _NEVER / tf.cast(radix, tf.float32), 2.0**23)
+    lower = tf.cast(number + _KEY_MARGIN, tf.float32)
+    columns = join_columns(behind * steps, behind_x * steps, lower, first_pixel + left, begin)
+    behind, behind_x, lower, pixel, begin = split_columns(tf.gather(columns, row))
+    along = tf.range(tf.cast(tf.shape(row)[0], tf.float32)) - begin
+    # By rounding a corner may be nearer than the nearest vertex or farther than the farthest.
+    step = tf.cast(tf.clip_by_value(behind + behind_x * along, 0.0, 1.001 * steps), tf.int32)
+    return step * radix + tf.cast(lower, tf.int32), tf.cast(pixel + along, tf.int32)
+
+
+def _barycentric(planes, place, hit):
+    """λ of each pixel's centre.
+
+    Args:
+      planes: the first six columns of `_triangles`.
+      place: `[B, H, W]`, which of the columns' rows, counted from 1; 0 where nothing is seen.
+      hit: the same shape, 1.0 where something is seen.
+
+    Returns:
+      `[3, B, H, W]`. A centre that is beside its triangle by a tolerance has the λ of the edge.
+    """
+    # Row 0 is zeros, so that what other triangles may be, NaN for one, comes in nowhere.
+    table = tf.transpose(tf.concat([tf.zeros([6, 1]), tf.stack(planes)], axis=1))
+    seen = tf.transpose(tf.gather(table, tf.reshape(place, [-1])))
+    middle, above, first_x, first_y, second_x, second_y = tf.unstack(
+        tf.reshape(seen, tf.concat([[6], tf.shape(place)], 0))
+    )
+    height, width = place.shape[1:]
+    x, y = tf.range(float(width)) - middle, tf.range(float(height))[:, None] - above
+    first = tf.clip_by_value(first_x * x + first_y * y, 0.0, 1.0)
+    second = tf.minimum(tf.nn.relu(second_x * x + second_y * y), 1.0 - first)
+    return tf.stack([hit - first - second, first, second])
 
 
 def coverage(visibility: Visibility) -> tf.Tensor:
