@@ -256,12 +256,13 @@ def interpolated_maps(visibility: Visibility, triangles, attributes: tf.Tensor) 
     triangle, channels = tf.maximum(visibility.triangle, 0), attributes.shape[-1]
     if attributes.shape.rank == 3:
         triangle += tf.range(tf.shape(attributes)[0])[:, None, None] * tf.shape(triangles)[0]
-    # First per triangle, as there are fewer of them: each pixel then fetches one row of 3·C instead of three of C.
-    seen = tf.transpose(tf.gather(corners(attributes, triangles), tf.reshape(triangle, [-1])))
-    first, second, third = tf.unstack(tf.reshape(seen, [3, channels, -1]))
-    weights = tf.unstack(tf.reshape(visibility.barycentric, [3, -1]))
-    values = first * weights[0] + second * weights[1] + third * weights[2]
-    return tf.reshape(values, tf.concat([[channels], tf.shape(visibility.triangle)], axis=0))
+    # First per triangle, as there are fewer of them; a table for each corner, because one of all has to be taken apart.
+    tables = tf.split(corners(attributes, triangles), 3, axis=1)
+    seen, weights = tf.reshape(triangle, [-1]), tf.unstack(tf.reshape(visibility.barycentric, [3, -1]))
+    first, second, third = (
+        tf.transpose(tf.gather(table, seen)) * weight for table, weight in zip(tables, weights, strict=True)
+    )
+    return tf.reshape(first + second + third, tf.concat([[channels], tf.shape(visibility.triangle)], axis=0))
 
 
 def interpolate(visibility: Visibility, triangles, attributes: tf.Tensor) -> tf.Tensor:
