@@ -34,6 +34,15 @@ def test_rotation_is_z_after_y_after_x():
     )
 
 
+def test_rotations_leave_their_library_as_it_was():
+    from tensorflow_graphics.util import export_api
+
+    rotation_matrix(np.zeros((1, 3), np.float32))
+    assert [listed.__module__ for listed in (export_api.get_modules, export_api.get_functions_and_classes)] == [
+        "tensorflow_graphics.util.export_api"
+    ] * 2
+
+
 def test_yaw_faces_right_pitch_looks_up_roll_is_clockwise():
     nose, _ = nose_and_crown(angles(yaw=30))
     assert nose[0] == pytest.approx(50, abs=1e-3)

@@ -1,5 +1,7 @@
 """Weak perspective (eq. 2 and 5 of the paper), in the frames of docs/conventions.md."""
 
+import functools
+
 import tensorflow as tf
 
 
@@ -12,10 +14,26 @@ def rotation_matrix(euler: tf.Tensor) -> tf.Tensor:
     Returns:
       `[..., 3, 3]` float32.
     """
-    # Imported here: tensorflow_graphics takes a second to import, and only the camera needs it.
-    from tensorflow_graphics.geometry.transformation import rotation_matrix_3d
+    return _rotations().from_euler(tf.convert_to_tensor(euler, tf.float32))
 
-    return rotation_matrix_3d.from_euler(tf.convert_to_tensor(euler, tf.float32))
+
+@functools.cache
+def _rotations():
+    """tensorflow_graphics' module of rotation matrices.
+
+    Each module of that library lists its names for the library's documentation as it is imported, and finds out by
+    `inspect.stack` which one it is. Once TensorFlow is there that takes half as long as TensorFlow did, so nothing is
+    listed meanwhile.
+    """
+    from tensorflow_graphics.util import export_api
+
+    listed = export_api.get_functions_and_classes, export_api.get_modules
+    export_api.get_functions_and_classes = export_api.get_modules = list
+    try:
+        from tensorflow_graphics.geometry.transformation import rotation_matrix_3d
+    finally:
+        export_api.get_functions_and_classes, export_api.get_modules = listed
+    return rotation_matrix_3d
 
 
 def euler_degrees(euler: tf.Tensor) -> tf.Tensor:

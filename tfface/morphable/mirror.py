@@ -68,9 +68,8 @@ def _project(basis, reflect):
     """(M [K, K] for row vectors, share of the reflected basis' energy lost, pseudo-inverse [K, 3V])."""
     flat = basis.reshape(-1, basis.shape[-1])
     reflected = reflect(basis).reshape(flat.shape)
-    # Of QR's small factor: that of the tall matrix takes three times as long.
-    tall, small = np.linalg.qr(flat)
-    inverse = np.linalg.pinv(small, rcond=1e-6) @ tall.T
-    matrix = inverse @ reflected
+    # Normal equations, a tenth of the time of QR: in float64 nothing is lost that float32 would show.
+    gram = np.linalg.pinv(flat.T @ flat, rcond=1e-12, hermitian=True)
+    matrix = gram @ (flat.T @ reflected)
     lost = np.sum((reflected - flat @ matrix) ** 2) / np.sum(reflected**2)
-    return matrix.T, float(lost), inverse
+    return matrix.T, float(lost), gram @ flat.T
