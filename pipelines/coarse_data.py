@@ -80,6 +80,7 @@ def photo_batches(model, config: CoarseDataConfig, batch: int, start: int) -> tf
     )
     occluders = Occluders(model, data.size)
 
+    @tf.autograph.experimental.do_not_convert
     def vary(index, sample):
         turn, cover, camera = seeds(tf.stack([tf.constant(config.seed + 2, tf.int64), index + start]), 3)
         draw = tf.random.stateless_uniform([batch], turn, -1.0, 1.0)
@@ -99,6 +100,7 @@ def reposed_batches(model, config: CoarseDataConfig, batch: int, start: int) -> 
     repose = PhotoReposer(model, data.size)
     occluders = Occluders(model, data.size)
 
+    @tf.autograph.experimental.do_not_convert
     def vary(index, sample):
         turn, cover, camera = seeds(tf.stack([tf.constant(config.seed + 4, tf.int64), index + start]), 3)
         image, r = repose(sample["image"], sample["r"], sample["valid"], turn)

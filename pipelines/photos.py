@@ -143,6 +143,7 @@ def dataset(listed: CropList, config: PhotosConfig = PhotosConfig(), start: int 
     paths, squares = tf.constant(listed.paths), tf.constant(listed.squares)
     base = tf.constant(config.seed, tf.int64)
 
+    @tf.autograph.experimental.do_not_convert
     def one(position, index):
         photo = crops.decode_grey(tf.gather(paths, index))
         return _augmented(photo, tf.gather(squares, index), tf.stack([base + 1, position]), config)

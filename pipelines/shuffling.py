@@ -26,6 +26,7 @@ def seekable_indices(count: int, batch_size: int, seed: int, start: int = 0) -> 
     if count < 1:
         raise ValueError(f"expected at least one sample, received {count}")
 
+    @tf.autograph.experimental.do_not_convert
     def one_batch(step):
         position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
         first = position[0] // count

@@ -149,6 +149,7 @@ def disturbed_faces(model, faces: dict[str, tf.Tensor], config: TrainLookConfig,
     errors = tf.boolean_mask(errors, faces["photo"] == 0.0)
     stages = faces["estimate"].shape[1]
 
+    @tf.autograph.experimental.do_not_convert
     def pick(position, index):
         draw = tf.random.stateless_uniform(
             [5, config.batch], tf.stack([tf.constant(config.seed, tf.int64), position[0]])

@@ -126,6 +126,7 @@ def read_views(model, paths) -> dict[str, tf.Tensor]:
 def views_dataset(views: dict[str, tf.Tensor], batch: int, seed: int, start: int = 0) -> tf.data.Dataset:
     """Endless batches of what `read_views` returns, in random order; element i depends on the seed and i alone."""
 
+    @tf.autograph.experimental.do_not_convert
     def pick(_, index):
         return {name: tf.gather(values, index) for name, values in views.items()}
 

@@ -105,6 +105,7 @@ def skin_dataset(model, config: TrainSkinConfig, start: int = 0) -> tf.data.Data
         sure = tf.constant([0.0, 1.0])[None] * tf.ones([config.photos, 1])
         return {"image": image, "r": r, "coarse_r": misfit(config.heads, r, near), "skin": skin, "sure": sure}
 
+    @tf.autograph.experimental.do_not_convert
     def with_heads(photos, heads):
         sure = tf.constant([1.0, 0.0])[None] * tf.ones([config.heads.batch, 1])
         known = {name: heads[name] for name in ("image", "r", "coarse_r")}

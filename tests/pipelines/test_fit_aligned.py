@@ -42,6 +42,7 @@ def plain_faces(model, data, batch, start, size=200):
     """As `synthetic_batches`, of faces lit from the front before black: a tenth of the time."""
     render = FeedbackRenderer(model, size)
 
+    @tf.autograph.experimental.do_not_convert
     def draw(number):
         noise = tf.random.stateless_normal([batch, 290], tf.stack([tf.constant(data.seed, tf.int64), number]))
         r = noise * np.r_[np.full(284, 0.5), 0.1, 0.2, 0.1, 0.05, 0.05, 0.05].astype(np.float32)
