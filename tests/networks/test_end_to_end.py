@@ -59,6 +59,8 @@ def test_fit_lowers_the_loss(face_model):
     keras.utils.set_random_seed(0)
     model = _model(face_model, window=32)
     model.compile(keras.optimizers.Adam(1e-2))
+    # A step that creates variables is traced twice.
+    model.optimizer.build(model.trainable_variables)
     data = tf.data.Dataset.from_tensors(_inputs()).repeat()
     before = model.evaluate(data, steps=1, verbose=0, return_dict=True)
     # A window sees a quarter of the picture, and its steps pull in different directions: it takes more of them.
