@@ -36,6 +36,27 @@ def test_random_triangles(seed, cull):
     compare(vertices, triangles, 24, 31, cull)
 
 
+def test_edges_through_the_centres_of_pixels_are_drawn_and_nothing_beside_them():
+    rng, size, count = np.random.default_rng(3), 40, 3000
+    corners = rng.integers(-20, 2 * size, (count, 3, 2))
+    # Of every other one, an edge is level and short, anywhere beside the third corner.
+    corners[::2, 2] = corners[::2, 1] + np.stack([rng.integers(1, 4, count // 2), np.zeros(count // 2, int)], -1)
+    area = np.linalg.det((corners[:, 1:] - corners[:, :1]).astype(float)).round()
+    corners = corners[area != 0]
+    order = rng.permuted(np.tile(np.arange(3), (len(corners), 1)), axis=1)
+    corners = np.take_along_axis(corners, order[..., None], axis=1)
+    vertices = np.concatenate([corners + 0.5, rng.normal(size=(len(corners), 3, 1))], -1).astype(np.float32)
+    seen = rasterize(vertices, np.array([[0, 1, 2]], np.int32), size, size).triangle.numpy() >= 0
+    # In whole numbers, where the sign of an area is exact.
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    sides = []
+    for k in range(3):
+        (ax, ay), (bx, by) = (corners[:, (k + i) % 3].T[:, :, None, None] for i in (0, 1))
+        sides.append((bx - ax) * (y - ay) - (by - ay) * (x - ax))
+    expected = np.all(np.array(sides) >= 0, 0) | np.all(np.array(sides) <= 0, 0)
+    np.testing.assert_array_equal(seen, expected)
+
+
 def test_large_triangle_covers_everything():
     vertices = np.array([[-1000, -1000, 5], [3000, -1000, 5], [-1000, 3000, 9]], np.float32)
     compare(vertices, np.array([[0, 1, 2]], np.int32), 20, 30)

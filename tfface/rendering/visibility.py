@@ -71,12 +71,12 @@ def rasterize(vertices: tf.Tensor, triangles, height: int, width: int, cull: boo
     """Z-buffer visibility of meshes that share their triangles.
 
     A pixel belongs to a triangle when its centre lies inside or on the edge; where two are equally near (to 1 part in
-    2³¹ / (T + 1024), at most 2²³, of that mesh's depth range) the one with the lower index wins. Nothing here has a
+    2³¹ / (T + 1024) of that mesh's depth range, and in float32) the one with the lower index wins. Nothing here has a
     gradient.
 
     Args:
-      vertices: `[B, V, 3]` px, x right, y down, larger z nearer. Pixels are counted in float32: B·H·W, and the number
-        of those that all front triangles cover, may be 2²⁴, which is some 400 faces in crops of 200 px.
+      vertices: `[B, V, 3]` px, x right, y down, larger z nearer. B·H·W, and the rows and pixels that all triangles
+        cover, are counted in float32: they may be 2²⁴ each, which is some 400 faces in crops of 200 px.
       triangles: `[T, 3]` int32.
       height: H of the image in px.
       width: W of the image in px.
@@ -131,7 +131,8 @@ def _triangles(vertices, triangles, height, width, cull):
     ones, zeros = tf.ones_like(vertices[:, :1, :2]), tf.zeros_like(vertices[:, :1, :2])
     seen = vertices * tf.concat([ones, -share], axis=-1) + tf.concat([zeros, nearest * share], axis=-1)
     ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = split_columns(corners(seen, triangles))
-    # What isn't finite makes a NaN of the area, which fails every comparison and drops out.
+    # What isn't finite makes a NaN of the area, which fails every comparison and drops out, and so does a mesh whose
+    # depths have no range.
     area = _edge(ax, ay, bx, by, cx, cy)
     area += 0.0 * (area + a_behind + b_behind + c_behind)
     # y points down, so a front face has a negative area.
@@ -140,8 +141,6 @@ def _triangles(vertices, triangles, height, width, cull):
     inverse = 1.0 / tf.where(drawable, area, 1.0)
     first_x, first_y = _not_zero((cy - ay) * inverse), (ax - cx) * inverse
     second_x, second_y = _not_zero((ay - by) * inverse), (bx - ax) * inverse
-    # Neither may λ₀ be level: that its edge is crossed at infinity is no number to go on with.
-    second_x = tf.where(tf.equal(first_x + second_x, 0.0), 1.000001 * second_x, second_x)
     to_b, to_c = b_behind - a_behind, c_behind - a_behind
     behind_x, behind_y = to_b * first_x + to_c * second_x, to_b * first_y + to_c * second_y
     left, right = _pixels_between([ax, bx, cx], width)
@@ -180,13 +179,13 @@ def _rows(columns, count, width):
     middle, above, first_x, first_y, second_x, second_y, behind, behind_x, behind_y, top = of_row
     line = top + tf.range(tf.cast(tf.shape(owner)[0], tf.float32))
     y = line - above
-    first, second = first_y * y, second_y * y
-    zero = ((1.0 + _EDGE_TOLERANCE) - (first + second)) / (first_x + second_x)
+    first, second, both_x = first_y * y, second_y * y, _not_zero(first_x + second_x)
+    zero = ((1.0 + _EDGE_TOLERANCE) - (first + second)) / both_x
     one, two = (-_EDGE_TOLERANCE - first) / first_x, (-_EDGE_TOLERANCE - second) / second_x
     low, high = tf.minimum(zero, one), tf.maximum(zero, one)
     least, between, greatest = tf.minimum(low, two), tf.maximum(low, tf.minimum(high, two)), tf.maximum(high, two)
     # λ₀, λ₁ and λ₂ add up to 1, so their slopes to 0: one or two of them rise to the right, by the sign of the product.
-    two_rise = first_x * second_x * (first_x + second_x) > 0.0
+    two_rise = first_x * second_x * both_x > 0.0
     enters, leaves = tf.where(two_rise, between, least), tf.where(two_rise, greatest, between)
     margin = _SPAN_MARGIN * width
     left = tf.math.ceil(tf.maximum(enters + (middle - margin), 0.0))
@@ -210,7 +209,7 @@ def _candidates(rows, number, first_pixel, radix):
     """
     behind, behind_x, left, right = rows
     row, begin = _each(tf.maximum(right - left + 1.0, 0.0))
-    steps = tf.minimum(0.99 * _NEVER / tf.cast(radix, tf.float32), 2.0**23)
+    steps = 0.99 * _NEVER / tf.cast(radix, tf.float32)
     lower = tf.cast(number + _KEY_MARGIN, tf.float32)
     columns = join_columns(behind * steps, behind_x * steps, lower, first_pixel + left, begin)
     behind, behind_x, lower, pixel, begin = split_columns(tf.gather(columns, row))
