@@ -5,6 +5,7 @@ matrix is one matrix product and solving it is free. Sums are divided by the wei
 the same at any image size and any number of valid pixels.
 """
 
+import numpy as np
 import tensorflow as tf
 
 # A relative ridge that keeps the Gram matrix invertible when directions are missing (a flat wall has one
@@ -60,10 +61,11 @@ def solve_positive(matrix, right):
     """
     rows = tf.concat([matrix, right[..., None]], axis=-1)
     size = matrix.shape[-1]
-    for pivot in range(size):
-        row = rows[:, pivot] / rows[:, pivot, pivot, None]
-        others = rows - rows[:, :, pivot, None] * row[:, None]
-        rows = tf.concat([others[:, :pivot], row[:, None], others[:, pivot + 1 :]], axis=1)
+    # Graphs have many of these, so each takes few operations: zeros but for the pivot's row pick it and leave it out.
+    for pivot, at in enumerate(np.eye(size, dtype=rows.dtype.as_numpy_dtype)[..., None]):
+        column, row = tf.slice(rows, [0, 0, pivot], [-1, size, 1]), tf.slice(rows, [0, pivot, 0], [-1, 1, size + 1])
+        row /= tf.slice(row, [0, 0, pivot], [-1, 1, 1])
+        rows = (1.0 - at) * rows - ((1.0 - at) * column - at) * row
     return rows[..., -1]
 
 
