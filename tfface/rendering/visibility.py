@@ -131,8 +131,8 @@ def _triangles(vertices, triangles, height, width, cull):
     ones, zeros = tf.ones_like(vertices[:, :1, :2]), tf.zeros_like(vertices[:, :1, :2])
     seen = vertices * tf.concat([ones, -share], axis=-1) + tf.concat([zeros, nearest * share], axis=-1)
     ax, ay, a_behind, bx, by, b_behind, cx, cy, c_behind = split_columns(corners(seen, triangles))
-    # What isn't finite makes a NaN of the area, which fails every comparison and drops out, and so does a mesh whose
-    # depths have no range.
+    # What isn't finite makes a NaN of the area, which fails every comparison and drops out; a depth that is NaN takes
+    # its whole mesh along.
     area = _edge(ax, ay, bx, by, cx, cy)
     area += 0.0 * (area + a_behind + b_behind + c_behind)
     # y points down, so a front face has a negative area.
