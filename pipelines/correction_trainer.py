@@ -20,6 +20,21 @@ def joined(parts: dict[str, list[np.ndarray]]) -> dict[str, tf.Tensor]:
     return {name: tf.constant(np.concatenate(parts.pop(name))) for name in list(parts)}
 
 
+def check_sources(config) -> None:
+    """Refuses a run, before hours of collecting faces, that can't find what it needs.
+
+    Args:
+        config: of the run: its `coarse` and `data` count.
+
+    Raises:
+        ValueError: no CoarseNet is named, or photographs without fits.
+    """
+    if not config.coarse:
+        raise ValueError("expected a run of CoarseNet that is to be corrected; name one with --coarse")
+    if bool(config.data.photos) != bool(config.data.fits):
+        raise ValueError("expected --photos and --fits together, or neither")
+
+
 class CorrectionTrainer(keras.Model):
     """Trains one correction of a CoarseNet by `fit`; a subclass has `answer`.
 

@@ -17,7 +17,7 @@ from tfface.networks.coarse_net import IterativeCoarseNet, changed
 from tfface.output import write_arrays
 from tfface.pipelines.assemble import load_coarse_run
 from tfface.pipelines.coarse_data import CoarseDataConfig
-from tfface.pipelines.correction_trainer import CorrectionTrainer, joined
+from tfface.pipelines.correction_trainer import CorrectionTrainer, check_sources, joined
 from tfface.pipelines.fit_aligned import FitAlignedConfig, collect
 from tfface.pipelines.runs import write_config
 from tfface.pipelines.shuffling import seekable_indices
@@ -204,11 +204,7 @@ def train_look(model, config: TrainLookConfig) -> IterativeCoarseNet:
         FileNotFoundError: there is no such CoarseNet, or no photographs.
         ValueError: no CoarseNet is named, or photographs without fits, or a file is something else.
     """
-    if not config.coarse:
-        raise ValueError("expected a run of CoarseNet that is to look; name one with --coarse")
-    if bool(config.data.photos) != bool(config.data.fits):
-        # Found out only after the synthetic faces, otherwise.
-        raise ValueError("expected --photos and --fits together, or neither")
+    check_sources(config)
     given = load_coarse_run(config.coarse, model)
     plain = changed(given, look=())
     write_config(config)

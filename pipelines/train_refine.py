@@ -16,7 +16,7 @@ from tfface.networks.coarse_net import IterativeCoarseNet, changed
 from tfface.output import write_arrays
 from tfface.pipelines.assemble import load_coarse_run
 from tfface.pipelines.coarse_data import CoarseDataConfig
-from tfface.pipelines.correction_trainer import CorrectionTrainer, joined
+from tfface.pipelines.correction_trainer import CorrectionTrainer, check_sources, joined
 from tfface.pipelines.fit_aligned import FitAlignedConfig, collect
 from tfface.pipelines.runs import write_config
 from tfface.pipelines.shuffling import seekable_indices
@@ -174,11 +174,7 @@ def train_refine(model, config: TrainRefineConfig) -> IterativeCoarseNet:
         FileNotFoundError: there is no such CoarseNet, or no photographs.
         ValueError: no CoarseNet is named, or photographs without fits, or a file is something else.
     """
-    if not config.coarse:
-        raise ValueError("expected a run of CoarseNet to refine; name one with --coarse")
-    if bool(config.data.photos) != bool(config.data.fits):
-        # Found out only after the synthetic faces, otherwise.
-        raise ValueError("expected --photos and --fits together, or neither")
+    check_sources(config)
     plain = changed(load_coarse_run(config.coarse, model), refined=(), look=())
     write_config(config)
     kinds = [paths for paths in collect_views(plain, config) if paths]
