@@ -22,6 +22,7 @@ from tfface.geometry.depth import normals_from_depth
 from tfface.losses.local import gaussian_matrix
 from tfface.morphable import representation
 from tfface.morphable.model import MorphableModel
+from tfface.networks.pretrained import load_pretrained
 from tfface.output import write_files
 from tfface.pipelines.occluders import occlude, smooth_noise, strands
 from tfface.pipelines.sampling import SamplingConfig, seeds, uniform
@@ -33,6 +34,8 @@ from tfface.rendering.shading import directional, specular
 
 FIRST = 1_000_000
 """Number of the first head; evaluation's are below."""
+_ASKING = 7
+"""Seed of the pictures that CoarseNet is asked about."""
 POSES = SamplingConfig(yaw_degrees=60.0, pitch_degrees=25.0, roll_degrees=20.0)
 
 
@@ -49,6 +52,8 @@ class DetailBankConfig:
       angle_off: the same for pitch, yaw and roll, degrees.
       place_off: the same for shift (half crop widths) and ln(scale).
       exact: share of heads whose coarse face is the true one.
+      answered: share of heads whose coarse face is what CoarseNet took them for, as `ask` has noted it; `exact` is of
+        the rest.
       flat: share of pictures that are lit from everywhere: there, only what hides the sky from itself is dark.
       painted: share of heads with scribbles and spots painted on them, beside the marks that skin has.
       shaded: share of heads that something beside them throws a shadow on.
@@ -64,6 +69,7 @@ class DetailBankConfig:
     angle_off: float = 2.5
     place_off: float = 0.01
     exact: float = 0.3
+    answered: float = 0.0
     flat: float = 0.125
     painted: float = 0.5
     shaded: float = 0.0
@@ -101,6 +107,32 @@ def write_bank(model, folder: Path, heads: int, size: int = 400, first: int = FI
     write_files(folder, {"bank.json": json.dumps({"size": size, "heads": heads}).encode()})
 
 
+def ask(coarse, folder: Path, answers: int = 2) -> None:
+    """Photographs each head of a bank and notes what CoarseNet takes it for; goes on where it was stopped.
+
+    NUMBER.answers beside the head's file holds r, float32 `[answers, 290]`.
+
+    Args:
+      coarse: an `IterativeCoarseNet`.
+      folder: of the bank.
+      answers: photographs of each head.
+    """
+    paths, full = _heads(folder)
+    take = Photographer(DetailBankConfig(batch=answers), coarse.config.size)
+
+    @tf.function(autograph=False)
+    def answer(path, seed):
+        head = _unpack(path, full)
+        several = {name: tf.repeat(value[None], answers, axis=0) for name, value in head.items()}
+        return coarse(take(several, seed)["image"], training=False)
+
+    for number, path in enumerate(tracked(paths, "asking")):
+        beside = Path(path).with_suffix(".answers")
+        if not beside.is_file():
+            r = answer(tf.constant(path), tf.constant([_ASKING, number], tf.int64))
+            write_files(folder, {beside.name: np.asarray(r, np.float32).tobytes()})
+
+
 def pack(sample: dict[str, np.ndarray]) -> bytes:
     """A head's file."""
     return b"".join(np.ascontiguousarray(sample[name], kind).tobytes() for name, kind in _LAYOUT)
@@ -124,6 +156,47 @@ def _length(name: str, kind: str, size: int) -> int:
     return math.prod(_shape(name, size)) * np.dtype(kind).itemsize
 
 
+def _heads(folder: Path) -> tuple[list[str], int]:
+    """Paths of a bank's heads, checked, and the width of their pictures in px."""
+    paths = sorted(str(path) for path in folder.glob("*.head"))
+    if not paths or not (folder / "bank.json").is_file():
+        raise FileNotFoundError(
+            f"expected heads in {folder}; `python -m tfface.pipelines.detail_bank --output {folder}` renders them"
+        )
+    full = json.loads((folder / "bank.json").read_text(encoding="utf-8"))["size"]
+    length = sum(_length(name, kind, full) for name, kind in _LAYOUT)
+    for path in paths:
+        if Path(path).stat().st_size != length:
+            raise ValueError(
+                f"expected {length} bytes in {path}, received {Path(path).stat().st_size}: cut off, or of an older "
+                "version; delete it, and `python -m tfface.pipelines.detail_bank` renders it again"
+            )
+    return paths, full
+
+
+def _read_answers(paths: list[str]) -> np.ndarray:
+    """What CoarseNet took these heads for, float32 `[N, A, 290]`.
+
+    Raises:
+      FileNotFoundError: it wasn't asked about all of them.
+      ValueError: a file isn't as long as the others.
+    """
+    found = []
+    for path in (Path(path).with_suffix(".answers") for path in paths):
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"expected CoarseNet's answers in {path}; `python -m tfface.pipelines.detail_bank --output "
+                f"{path.parent} --ask` notes them"
+            )
+        found.append(path.read_bytes())
+        if not found[-1] or len(found[-1]) % (4 * representation.SIZE) or len(found[-1]) != len(found[0]):
+            raise ValueError(
+                f"expected answers of {representation.SIZE} float32 in {path}, as many as in the other files; received "
+                f"{len(found[-1])} bytes; delete it, and ask again"
+            )
+    return np.frombuffer(b"".join(found), np.float32).reshape(len(paths), -1, representation.SIZE)
+
+
 def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.data.Dataset:
     """Endless batches {"image", "depth", "mask", "skin", "albedo" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
 
@@ -139,22 +212,10 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
       FileNotFoundError: there is no bank in the folder.
       ValueError: the size doesn't divide that of the bank, or a file isn't of its size.
     """
-    folder = Path(config.path)
-    paths = sorted(str(path) for path in folder.glob("*.head"))
-    if not paths or not (folder / "bank.json").is_file():
-        raise FileNotFoundError(
-            f"expected heads in {folder}; `python -m tfface.pipelines.detail_bank --output {folder}` renders them"
-        )
-    full = json.loads((folder / "bank.json").read_text(encoding="utf-8"))["size"]
+    paths, full = _heads(Path(config.path))
     if full % size:
-        raise ValueError(f"expected a size that divides {full}, that of the heads in {folder}; received {size}")
-    length = sum(_length(name, kind, full) for name, kind in _LAYOUT)
-    for path in paths:
-        if Path(path).stat().st_size != length:
-            raise ValueError(
-                f"expected {length} bytes in {path}, received {Path(path).stat().st_size}: cut off, or of an older "
-                "version; delete it, and `python -m tfface.pipelines.detail_bank` renders it again"
-            )
+        raise ValueError(f"expected a size that divides {full}, that of the heads in {config.path}; received {size}")
+    known = tf.constant(_read_answers(paths)) if config.answered else None
     photographer, table = Photographer(config, size), tf.constant(paths)
     base = tf.constant(config.seed + 20, tf.int64)
 
@@ -165,7 +226,17 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
             rows,
             fn_output_signature={name: tf.TensorSpec(_shape(name, full), kind) for name, kind in _LAYOUT},
         )
-        return photographer(heads, tf.stack([base, index + start]))
+        batch = photographer(heads, tf.stack([base, index + start]))
+        if config.answered:
+            batch["coarse_r"] = answered(batch["coarse_r"], rows, tf.stack([base + 1, index + start]))
+        return batch
+
+    def answered(r, rows, seed):
+        """r, of some heads what CoarseNet took them for."""
+        which, some = seeds(seed, 2)
+        draw = tf.random.stateless_uniform([config.batch], which, 0, known.shape[1], tf.int32)
+        answer = tf.gather(tf.gather(known, rows), draw, axis=1, batch_dims=1)
+        return tf.where(uniform([config.batch, 1], some) < config.answered, answer, r)
 
     rows = seekable_indices(len(paths), config.batch, config.seed + size, start)
     pictures = rows.enumerate().map(lambda i, row: picture(i, row[1]), num_parallel_calls=2, deterministic=True)
@@ -319,6 +390,14 @@ def main(arguments=None) -> int:
         default=1.0,
         help="of the oldest skin; beyond 1 folds are deeper, and skin sags (default: 1)",
     )
+    parser.add_argument(
+        "--ask",
+        nargs="?",
+        const="",
+        metavar="MODEL",
+        help="also ask the CoarseNet of this folder of trained weights what it takes each head for (without a folder: "
+        "the shipped ones), for heads.answered",
+    )
     options = parser.parse_args(arguments)
     low, high = SEVERITIES
     if options.heads < 1 or options.size < 32 or not low <= options.severity <= high or options.first < FIRST:
@@ -332,7 +411,9 @@ def main(arguments=None) -> int:
     try:
         model, folder = MorphableModel.default(), Path(options.output)
         write_bank(model, folder, options.heads, options.size, options.first, options.severity)
-    except (InputError, OSError) as error:
+        if options.ask is not None:
+            ask(load_pretrained(options.ask or None, model).coarse, folder)
+    except (InputError, OSError, ValueError) as error:
         print(f"tfface: {error}", file=sys.stderr)
         return 2
     return 0

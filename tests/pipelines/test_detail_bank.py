@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -70,6 +71,45 @@ def test_coarse_faces_are_wrong_but_for_the_exact_ones(folder):
     batch = next(detail_dataset(dataclasses.replace(config, exact=0.0), 48).as_numpy_iterator())
     off = batch["coarse_r"] - batch["r"]
     assert 0.3 < off[:, :200].std() < 0.5 and 0.01 < off[:, 284:287].std() < 0.1
+
+
+class _Taken:
+    """Answers how bright a picture is, in place of a CoarseNet's r."""
+
+    config = SimpleNamespace(size=48)
+
+    def __call__(self, image, training):
+        seen = tf.stack([tf.reduce_mean(image, [1, 2, 3]), tf.reduce_max(image, [1, 2, 3])], axis=1)
+        return tf.pad(seen, [[0, 0], [0, 288]])
+
+
+def test_coarse_faces_are_what_coarse_net_took_the_heads_for(folder, tmp_path):
+    bank = tmp_path / "bank"
+    shutil.copytree(folder, bank)
+    config = DetailBankConfig(path=str(bank), batch=3, answered=1.0)
+    with pytest.raises(FileNotFoundError, match="--ask"):
+        detail_dataset(config, 48)
+    detail_bank.ask(_Taken(), bank)
+    answers = {path.stem: np.fromfile(path, np.float32).reshape(2, 290) for path in bank.glob("*.answers")}
+    assert len(answers) == 3 and all(one[0, 0] != one[1, 0] for one in answers.values())
+    heads = {path.stem: np.fromfile(path, np.float32, 290) for path in bank.glob("*.head")}
+    picked = set()
+    for batch in detail_dataset(config, 48).take(8).as_numpy_iterator():
+        for r, coarse in zip(batch["r"], batch["coarse_r"], strict=True):
+            (name,) = [name for name, truth in heads.items() if (truth == r).all()]
+            (which,) = np.flatnonzero((answers[name] == coarse).all(1))
+            picked.add((name, which))
+    assert len(picked) == 6
+    plain = next(detail_dataset(dataclasses.replace(config, answered=0.0), 48).as_numpy_iterator())
+    some = next(detail_dataset(dataclasses.replace(config, answered=1e-6), 48).as_numpy_iterator())
+    for name, value in plain.items():
+        np.testing.assert_array_equal(value, some[name])
+    # It isn't asked twice, and a file cut off is named.
+    (bank / "1000001.answers").write_bytes(b"1234")
+    detail_bank.ask(_Taken(), bank)
+    assert (bank / "1000001.answers").read_bytes() == b"1234"
+    with pytest.raises(ValueError, match="1000001"):
+        detail_dataset(config, 48)
 
 
 def test_pictures_are_lit_from_where_their_shading_says(folder):
