@@ -12,12 +12,19 @@ from tfface.losses import shading
 from tfface.networks import fine_net
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
 from tfface.pipelines import fitted_photos
-from tfface.pipelines.assemble import load_coarse_run, load_fine_weights, save_coarse_run, save_fine_run
+from tfface.pipelines.assemble import (
+    load_coarse_run,
+    load_fine_run,
+    load_fine_weights,
+    save_coarse_run,
+    save_fine_run,
+)
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
 from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
 from tfface.pipelines.precision import policy
 from tfface.pipelines.runs import averaged, finished_epochs, write_config
+from tfface.pipelines.widen_fine import widen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +38,8 @@ class TrainFineConfig:
         model: an `EndToEndConfig` (criterion, skin regions, window).
         data: the photographs to train on.
         initial: .npz of FineNet's weights to start from, such as a model's `fine.npz`; None starts from random ones.
+        widen: folder of a model, or of such a run, whose FineNet to start from in place of `initial`; it may have fewer
+            channels, see `pipelines.widen_fine`.
         coarse: folder of `tfface train coarse` whose network is trained on, end to end; None takes the coarse geometry
             from the fits, and leaves CoarseNet as it is.
         faces: synthetic faces per step that CoarseNet is trained on beside the photographs, if it is: photographs alone
@@ -53,6 +62,7 @@ class TrainFineConfig:
     )
     data: FittedPhotosConfig = FittedPhotosConfig()
     initial: str | None = None
+    widen: str | None = None
     coarse: str | None = None
     faces: int = 0
     heads: DetailBankConfig = DetailBankConfig()
@@ -116,6 +126,8 @@ def build(config: TrainFineConfig, face_model, coarse_net=None, original=None) -
     network.build()
     if config.initial:
         load_fine_weights(network, config.initial)
+    if config.widen:
+        widen(load_fine_run(config.widen, face_model), network)
     # Learnt by itself, in `train_skin`.
     if network.skin_net is not None:
         network.skin_net.trainable = False
@@ -166,8 +178,8 @@ def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, origin
         The trained `EndToEnd` and the Keras history.
 
     Raises:
-        FileNotFoundError: photographs or fits are missing.
-        ValueError: no photograph fits the config.
+        FileNotFoundError: photographs, fits or weights are missing.
+        ValueError: no photograph fits the config, or weights don't.
     """
     if face_model is None:
         from tfface.morphable.model import MorphableModel

@@ -1,0 +1,46 @@
+"""A FineNet of more channels that starts from what a narrower one has learnt."""
+
+import dataclasses
+
+import numpy as np
+
+from tfface.networks.fine_net import FineNet
+
+
+def widen(narrow: FineNet, wide: FineNet) -> None:
+    """Gives `wide` the weights of `narrow`: both then answer the same.
+
+    The new channels see everything, by the initial weights of `wide`, and nothing reads them until training does.
+
+    Args:
+      narrow: a built FineNet.
+      wide: another one, of at least as many channels in each block and otherwise alike.
+
+    Raises:
+      ValueError: they differ in something else.
+    """
+    few, many = narrow.config.channels(), wide.config.channels()
+    kept = {name: getattr(wide.config, name) for name in ("width", "detail_scale", "detail_noise")}
+    if dataclasses.replace(narrow.config, **kept) != wide.config or any(a > b for a, b in zip(few, many, strict=True)):
+        raise ValueError(
+            f"expected a FineNet like the one to start from, of at least {few} channels: {narrow.config}; received "
+            f"{many} channels: {wide.config}"
+        )
+    # What of the wide network's hypercolumn is what the narrow one's was.
+    starts = np.cumsum([0, *many])
+    hypercolumn = [place for at, count in zip(starts, (*few, 2), strict=True) for place in range(at, at + count)]
+    grown = {layer.name for layer in wide.convolutions} | {"up2_1", "up3_1", "up3_2", "regressor_1"}
+    theirs = {layer.name: layer for layer in narrow.layers}
+    for layer in wide.layers:
+        weights = theirs[layer.name].get_weights()
+        if layer.name in grown:
+            kernel, bias = layer.get_weights()
+            # Up-convolutions have what they read last, convolutions what they answer.
+            swapped = layer.name.startswith("up")
+            old, new = (np.swapaxes(x, 2, 3) if swapped else x for x in (weights[0], kernel))
+            rows = hypercolumn if layer.name == "regressor_1" else range(old.shape[2])
+            new[:, :, :, : old.shape[3]] = 0.0
+            new[:, :, rows, : old.shape[3]] = old
+            bias[: old.shape[3]] = weights[1]
+            weights = [kernel, bias]
+        layer.set_weights(weights)
