@@ -58,7 +58,7 @@ class TrainFineConfig:
     output: str = "runs/fine"
     network: fine_net.FineNetConfig = dataclasses.field(default_factory=fine_net.release)
     model: EndToEndConfig = dataclasses.field(
-        default_factory=lambda: EndToEndConfig(criterion=shading.release(), window=128)
+        default_factory=lambda: EndToEndConfig(criterion=shading.release(), window=176)
     )
     data: FittedPhotosConfig = FittedPhotosConfig()
     initial: str | None = None
@@ -89,12 +89,22 @@ def paper(**changes) -> TrainFineConfig:
 def release(**changes) -> TrainFineConfig:
     """What the shipped weights were trained with; `heads.path` names the heads with known wrinkles."""
     defaults = {
-        "data": FittedPhotosConfig(min_face_px=150.0, batch_size=2),
-        "heads": DetailBankConfig(batch=3, exact=0.7, identity_off=0.25, expression_off=0.15, angle_off=1.5),
-        "model": EndToEndConfig(criterion=shading.release(), window=128, supervised=2.0),
-        "learning_rate": 1.5e-3,
+        "data": FittedPhotosConfig(min_face_px=150.0, batch_size=1),
+        "heads": DetailBankConfig(
+            batch=3,
+            identity_off=0.25,
+            expression_off=0.15,
+            angle_off=1.5,
+            exact=0.7,
+            answered=0.5,
+            painted=0.2,
+            flat=0.15,
+            covered=0.03,
+        ),
+        "model": EndToEndConfig(criterion=shading.release(), window=176, supervised=2.0, marks=1.0),
+        "learning_rate": 1.2e-3,
         "average": 0.998,
-        "epochs": 32,
+        "epochs": 120,
         "steps_per_epoch": 100,
     }
     return TrainFineConfig(**(defaults | changes))

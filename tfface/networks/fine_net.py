@@ -98,7 +98,7 @@ def paper() -> FineNetConfig:
 def release() -> FineNetConfig:
     """What the shipped weights use."""
     return FineNetConfig(
-        width=0.25,
+        width=0.5,
         regressor=(64, 32),
         slopes=True,
         standardise=True,
