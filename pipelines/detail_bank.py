@@ -116,8 +116,12 @@ def ask(coarse, folder: Path, answers: int = 2) -> None:
       coarse: an `IterativeCoarseNet`.
       folder: of the bank.
       answers: photographs of each head.
+
+    Raises:
+      FileNotFoundError: there is no bank in the folder.
+      ValueError: CoarseNet's size doesn't divide that of the bank, or a file isn't of its size.
     """
-    paths, full = _heads(folder)
+    paths, full = _heads(folder, coarse.config.size)
     take = Photographer(DetailBankConfig(batch=answers), coarse.config.size)
 
     @tf.function(autograph=False)
@@ -156,14 +160,16 @@ def _length(name: str, kind: str, size: int) -> int:
     return math.prod(_shape(name, size)) * np.dtype(kind).itemsize
 
 
-def _heads(folder: Path) -> tuple[list[str], int]:
-    """Paths of a bank's heads, checked, and the width of their pictures in px."""
+def _heads(folder: Path, size: int) -> tuple[list[str], int]:
+    """Paths of a bank's heads, checked, and the width of their pictures in px, of which `size` is a part."""
     paths = sorted(str(path) for path in folder.glob("*.head"))
     if not paths or not (folder / "bank.json").is_file():
         raise FileNotFoundError(
             f"expected heads in {folder}; `python -m tfface.pipelines.detail_bank --output {folder}` renders them"
         )
     full = json.loads((folder / "bank.json").read_text(encoding="utf-8"))["size"]
+    if full % size:
+        raise ValueError(f"expected a size that divides {full}, that of the heads in {folder}; received {size}")
     length = sum(_length(name, kind, full) for name, kind in _LAYOUT)
     for path in paths:
         if Path(path).stat().st_size != length:
@@ -212,9 +218,7 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
       FileNotFoundError: there is no bank in the folder.
       ValueError: the size doesn't divide that of the bank, or a file isn't of its size.
     """
-    paths, full = _heads(Path(config.path))
-    if full % size:
-        raise ValueError(f"expected a size that divides {full}, that of the heads in {config.path}; received {size}")
+    paths, full = _heads(Path(config.path), size)
     known = tf.constant(_read_answers(paths)) if config.answered else None
     photographer, table = Photographer(config, size), tf.constant(paths)
     base = tf.constant(config.seed + 20, tf.int64)

@@ -164,6 +164,8 @@ def test_a_missing_bank_and_an_odd_size_are_named(folder, tmp_path):
         detail_dataset(DetailBankConfig(path=str(tmp_path)), 48)
     with pytest.raises(ValueError, match="expected a size that divides 96"):
         detail_dataset(DetailBankConfig(path=str(folder)), 50)
+    with pytest.raises(ValueError, match="expected a size that divides 96"):
+        detail_bank.ask(SimpleNamespace(config=SimpleNamespace(size=200)), folder)
     shutil.copy(folder / "bank.json", tmp_path)
     (tmp_path / "1000000.head").write_bytes(b"as it was before")
     with pytest.raises(ValueError, match="bytes in .*1000000.head, received 16"):
