@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfface.errors import InputError
 from tfface.geometry.depth import normals_from_depth
 from tfface.losses.local import gaussian_matrix
 from tfface.morphable import representation
@@ -215,7 +214,7 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
       start: number of the first batch, to resume.
 
     Raises:
-      FileNotFoundError: there is no bank in the folder.
+      FileNotFoundError: there is no bank in the folder, or CoarseNet wasn't asked about its heads, if `answered`.
       ValueError: the size doesn't divide that of the bank, or a file isn't of its size.
     """
     paths, full = _heads(Path(config.path), size)
@@ -417,7 +416,7 @@ def main(arguments=None) -> int:
         write_bank(model, folder, options.heads, options.size, options.first, options.severity)
         if options.ask is not None:
             ask(load_pretrained(options.ask or None, model).coarse, folder)
-    except (InputError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"tfface: {error}", file=sys.stderr)
         return 2
     return 0

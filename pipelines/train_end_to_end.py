@@ -87,7 +87,8 @@ def paper(**changes) -> TrainFineConfig:
 
 
 def release(**changes) -> TrainFineConfig:
-    """What the shipped weights were trained with; `heads.path` names the heads with known wrinkles."""
+    """What the shipped weights were trained with; `heads.path` names the heads with known wrinkles, which
+    CoarseNet was asked about (`detail_bank --ask`)."""
     defaults = {
         "data": FittedPhotosConfig(min_face_px=150.0, batch_size=1),
         "heads": DetailBankConfig(

@@ -29,12 +29,11 @@ def widen(narrow: FineNet, wide: FineNet) -> None:
     # What of the wide network's hypercolumn is what the narrow one's was.
     starts = np.cumsum([0, *many])
     hypercolumn = [place for at, count in zip(starts, (*few, 2), strict=True) for place in range(at, at + count)]
-    grown = {layer.name for layer in wide.convolutions} | {"up2_1", "up3_1", "up3_2", "regressor_1"}
     theirs = {layer.name: layer for layer in narrow.layers}
     for layer in wide.layers:
-        weights = theirs[layer.name].get_weights()
-        if layer.name in grown:
-            kernel, bias = layer.get_weights()
+        weights, own = theirs[layer.name].get_weights(), layer.get_weights()
+        if [x.shape for x in weights] != [x.shape for x in own]:
+            kernel, bias = own
             # Up-convolutions have what they read last, convolutions what they answer.
             swapped = layer.name.startswith("up")
             old, new = (np.swapaxes(x, 2, 3) if swapped else x for x in (weights[0], kernel))
