@@ -39,7 +39,7 @@ class TrainFineConfig:
         data: the photographs to train on.
         initial: .npz of FineNet's weights to start from, such as a model's `fine.npz`; None starts from random ones.
         widen: folder of a model, or of such a run, whose FineNet to start from in place of `initial`; it may have fewer
-            channels, see `pipelines.widen_fine`.
+            channels and blocks, see `pipelines.widen_fine`.
         coarse: folder of `tfface train coarse` whose network is trained on, end to end; None takes the coarse geometry
             from the fits, and leaves CoarseNet as it is.
         faces: synthetic faces per step that CoarseNet is trained on beside the photographs, if it is: photographs alone

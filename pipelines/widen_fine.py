@@ -1,4 +1,4 @@
-"""A FineNet of more channels that starts from what a narrower one has learnt."""
+"""A FineNet of more channels or blocks that starts from what a smaller one has learnt."""
 
 import dataclasses
 
@@ -10,27 +10,32 @@ from tfface.networks.fine_net import FineNet
 def widen(narrow: FineNet, wide: FineNet) -> None:
     """Gives `wide` the weights of `narrow`: both then answer the same.
 
-    The new channels see everything, by the initial weights of `wide`, and nothing reads them until training does.
+    The new channels and blocks see everything, by the initial weights of `wide`, and nothing reads them until training
+    does.
 
     Args:
       narrow: a built FineNet.
-      wide: another one, of at least as many channels in each block and otherwise alike.
+      wide: another one, of at least as many channels in each block, and of more blocks or as many, and otherwise alike.
 
     Raises:
       ValueError: they differ in something else.
     """
     few, many = narrow.config.channels(), wide.config.channels()
-    kept = {name: getattr(wide.config, name) for name in ("width", "detail_scale", "detail_noise")}
-    if dataclasses.replace(narrow.config, **kept) != wide.config or any(a > b for a, b in zip(few, many, strict=True)):
+    blocks, more = (*few, *narrow.config.further), (*many, *wide.config.further)
+    kept = {name: getattr(wide.config, name) for name in ("width", "further", "detail_scale", "detail_noise")}
+    alike = dataclasses.replace(narrow.config, **kept) == wide.config
+    if not alike or len(blocks) > len(more) or any(a > b for a, b in zip(blocks, more, strict=False)):
         raise ValueError(
-            f"expected a FineNet like the one to start from, of at least {few} channels: {narrow.config}; received "
-            f"{many} channels: {wide.config}"
+            f"expected a FineNet like the one to start from, of at least {blocks} channels: {narrow.config}; received "
+            f"{more} channels: {wide.config}"
         )
     # What of the wide network's hypercolumn is what the narrow one's was.
     starts = np.cumsum([0, *many])
     hypercolumn = [place for at, count in zip(starts, (*few, 2), strict=True) for place in range(at, at + count)]
     theirs = {layer.name: layer for layer in narrow.layers}
     for layer in wide.layers:
+        if layer.name not in theirs:
+            continue
         weights, own = theirs[layer.name].get_weights(), layer.get_weights()
         if [x.shape for x in weights] != [x.shape for x in own]:
             kernel, bias = own

@@ -39,7 +39,9 @@ def test_the_paper_preset_has_the_papers_hypercolumn():
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 22), (5, 9), (3, 2)])
-@pytest.mark.parametrize("config", [SMALL, FineNetConfig(width=0.125, regressor=(8, 4))])
+@pytest.mark.parametrize(
+    "config", [SMALL, FineNetConfig(width=0.125, regressor=(8, 4)), dataclasses.replace(SMALL, further=(6, 5))]
+)
 def test_it_starts_as_the_identity_at_any_size(size, config):
     inputs = _inputs(*size)
     refined = FineNet(config)(inputs)
@@ -72,10 +74,10 @@ def test_padding_to_a_multiple_of_four_changes_nothing_far_from_the_border():
 
 
 @pytest.mark.parametrize("smooth", [False, True])
-@pytest.mark.parametrize("regressor", [(8, 4), ()])
-def test_the_hypercolumn_is_read_as_if_it_were_put_together(smooth, regressor):
+@pytest.mark.parametrize("regressor, further", [((8, 4), ()), ((), ()), ((8, 4), (6, 5))])
+def test_the_hypercolumn_is_read_as_if_it_were_put_together(smooth, regressor, further):
     keras.utils.set_random_seed(0)  # now and then initial weights make hardly any detail
-    network = _disturbed(dataclasses.replace(SMALL, regressor=regressor, smooth_upsampling=smooth))
+    network = _disturbed(dataclasses.replace(SMALL, further=further, regressor=regressor, smooth_upsampling=smooth))
     rng = np.random.default_rng(1)
     for variable in network.variables:
         if len(variable.shape) == 1:
@@ -84,15 +86,31 @@ def test_the_hypercolumn_is_read_as_if_it_were_put_together(smooth, regressor):
     prepared = network.prepare(**inputs)
     x, columns = prepared[..., :-2], []
     named = {layer.name: layer for layer in network.layers}
-    for block, layers in ((1, 2), (2, 2), (3, 3)):
-        if block > 1:
-            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+    for block in range(4, 4 + len(further)):
+        kernel = named[f"up{block}_1"].kernel
+        kernel.assign(rng.normal(0.0, 0.3, kernel.shape))
+
+    def raised(x, name):
+        x = named[name](x)
+        return fine_net._binomial(x) if smooth else x
+
+    def seen(x, block, layers):
+        x = tf.nn.max_pool2d(x, 2, 2, "SAME") if block > 1 else x
         for layer in range(layers):
             x = named[f"conv{block}_{layer + 1}"](x)
+        return x
+
+    for block, layers in ((1, 2), (2, 2), (3, 3)):
+        x = seen(x, block, layers)
         full = x
+        if block == 3 and further:
+            fourth = seen(x, 4, 2)
+            fifth = raised(seen(fourth, 5, 2), "up5_1")
+            below = raised(fourth + fifth[:, :2, :3], "up4_1")
+            assert np.abs(below).max() > 0.1 * np.abs(x).max()
+            full = x + below[:, :4, :5]
         for up in range(block - 1):
-            full = named[f"up{block}_{up + 1}"](full)
-            full = fine_net._binomial(full) if smooth else full
+            full = raised(full, f"up{block}_{up + 1}")
         columns.append(full)
     x = tf.concat([*columns, prepared[..., -2:]], -1)
     assert x.shape[-1] == network.hypercolumn_width
@@ -101,6 +119,21 @@ def test_the_hypercolumn_is_read_as_if_it_were_put_together(smooth, regressor):
     expected = network.detail_layer(x) * inputs["mask"]
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(network.detail(prepared, inputs["mask"]), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("further, reach", [((), 22), ((4,), 42), ((4, 4), 78)])
+def test_further_blocks_see_further(further, reach):
+    network = _disturbed(dataclasses.replace(SMALL, further=further, smooth_upsampling=False))
+    rng = np.random.default_rng(3)
+    for layer in network.layers:
+        if layer.name.startswith("up"):
+            layer.kernel.assign(rng.random(layer.kernel.shape))
+    prepared = tf.constant(rng.random((1, 160, 160, 5)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(prepared)
+        detail = network.detail(prepared, tf.ones((1, 160, 160, 1)))[0, 80, 80, 0]
+    seen = np.flatnonzero(np.abs(tape.gradient(detail, prepared)[0]).sum((0, 2)))
+    assert 0.8 * reach < max(80 - seen.min(), seen.max() - 80) <= reach
 
 
 def test_what_light_leaves_unexplained_is_as_the_losses_have_it():

@@ -1,4 +1,4 @@
-"""A wider FineNet answers what the narrow one did, and can learn more."""
+"""A larger FineNet answers what the smaller one did, and can learn more."""
 
 import dataclasses
 
@@ -34,17 +34,31 @@ def _face():
     return {"image": image, "depth": 5 * depth, "mask": np.ones_like(depth)}
 
 
-def test_it_answers_the_same_and_new_channels_can_be_read(narrow):
-    wide, face = _built(width=0.25, detail_noise=0.1), _face()
+@pytest.mark.parametrize("further", [(), (6, 5)])
+def test_it_answers_the_same_and_new_channels_can_be_read(narrow, further):
+    wide, face = _built(width=0.25, further=further, detail_noise=0.1), _face()
     widen(narrow, wide)
     before = narrow(face).numpy()
     assert np.abs(before - face["depth"]).max() > 0.01
     np.testing.assert_allclose(wide(face), before, atol=1e-5)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(wide(face) ** 2)
-    (slope,) = tape.gradient(loss, [wide.get_layer("regressor_1").kernel])
+    read = [wide.get_layer(name).kernel for name in ("regressor_1", *(["up4_1"] if further else []))]
+    slope, *below = tape.gradient(loss, read)
+    assert all(np.abs(change).max() > 1e-6 for change in below)
     for new in (slice(8, 16), slice(32, 48), slice(80, 112)):
         assert np.abs(slope[0, 0, new]).max() > 1e-6
+
+
+def test_blocks_grow_too():
+    few, many, face = _built(further=(4,)), _built(width=0.25, further=(6, 5)), _face()
+    rng = np.random.default_rng(3)
+    for variable in few.weights:
+        variable.assign(variable + 0.1 * rng.normal(size=variable.shape))
+    widen(few, many)
+    np.testing.assert_allclose(many(face), few(face), atol=1e-5)
+    with pytest.raises(ValueError, match="expected a FineNet like the one to start from"):
+        widen(many, few)
 
 
 @pytest.mark.parametrize("changes", [{"width": 0.0625}, {"width": 0.25, "light": 0.0}, {"regressor": (4,)}])

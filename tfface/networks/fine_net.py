@@ -31,8 +31,9 @@ SKIN_BETWEEN = (0.05, 0.25)
 shadow of their brows, are told from hair with much doubt, hair from skin with little."""
 
 _BLOCKS = ((1, 2, 64), (2, 2, 128), (3, 3, 256))
+_FURTHER_CONVOLUTIONS = 2
 _PAD_TO = 4
-_WIDTHS = ("regressor", "skin")
+_WIDTHS = ("further", "regressor", "skin")
 _GONE = ("shape", "context")
 
 
@@ -43,6 +44,9 @@ class FineNetConfig:
     Attributes:
         width: factor on VGG-16's channels. 1 gives the paper's 64, 128, 256 and with grey and depth a
             hypercolumn of 450; published VGG-Face weights fit only 1.
+        further: channels of more blocks behind the third, each of two convolutions after one more pooling. What they
+            say is brought back by an up-convolution each and added to the last map of the block before. The paper's
+            three see 44 px at a time; two more see 152, the most of a face in a picture of 200 px. () is the paper.
         regressor: channels of the hidden 1×1 convolutions on the hypercolumn.
         slopes: also show the trunk the coarse depth's slopes, in place of two of the three copies of grey.
             The paper shows it grey only; then the direction in which the surface already leans is unknown to
@@ -65,6 +69,7 @@ class FineNetConfig:
     """
 
     width: float = 1.0
+    further: tuple[int, ...] = ()
     regressor: tuple[int, ...] = (128, 64)
     slopes: bool = False
     standardise: bool = False
@@ -148,35 +153,22 @@ class FineNet(keras.Model):
         widths = self.config.channels()
         self._trunk = []
         for (block, count, _), filters in zip(_BLOCKS, widths, strict=True):
-            layers = []
-            for index in range(1, count + 1):
-                layer = keras.layers.Conv2D(
-                    filters,
-                    3,
-                    padding="same",
-                    activation="relu",
-                    kernel_initializer="he_normal",
-                    name=f"conv{block}_{index}",
-                    dtype=self.dtype_policy,
-                )
-                setattr(self, layer.name, layer)
-                layers.append(layer)
-            self._trunk.append(layers)
+            self._trunk.append([self._convolution(f"conv{block}_{i}", filters, 3) for i in range(1, count + 1)])
         self._upsampling = [[]]
         for block, filters in ((2, widths[1]), (3, widths[2])):
-            self._upsampling.append([self._up_convolution(block, i, filters) for i in range(1, block)])
-        self._regressor = []
-        for index, filters in enumerate(self.config.regressor, start=1):
-            layer = keras.layers.Conv2D(
-                filters,
-                1,
-                activation="relu",
-                kernel_initializer="he_normal",
-                name=f"regressor_{index}",
-                dtype=self.dtype_policy,
-            )
-            setattr(self, layer.name, layer)
-            self._regressor.append(layer)
+            names = [f"up{block}_{i}" for i in range(1, block)]
+            self._upsampling.append([self._up_convolution(name, filters, NearestUpsampling()) for name in names])
+        self._further = []
+        for block, filters in enumerate(self.config.further, start=len(_BLOCKS) + 1):
+            names = [f"conv{block}_{i}" for i in range(1, _FURTHER_CONVOLUTIONS + 1)]
+            before = (*widths, *self.config.further)[block - 2]
+            # From zero: a network that is given more blocks answers what it did.
+            up = self._up_convolution(f"up{block}_1", before, "zeros")
+            self._further.append(([self._convolution(name, filters, 3) for name in names], up))
+        self._regressor = [
+            self._convolution(f"regressor_{index}", filters, 1)
+            for index, filters in enumerate(self.config.regressor, start=1)
+        ]
         self.detail_layer = keras.layers.Conv2D(
             1, 1, kernel_initializer="zeros", use_bias=False, name="detail", dtype="float32"
         )
@@ -185,14 +177,22 @@ class FineNet(keras.Model):
         skin = self.config.skin
         self.skin_net = build_cell_net("skin", skin, seen, SKIN_CELLS, bias=3.0) if skin else None
 
-    def _up_convolution(self, block, index, filters):
-        layer = keras.layers.Conv2DTranspose(
+    def _convolution(self, name, filters, size):
+        layer = keras.layers.Conv2D(
             filters,
-            2,
-            strides=2,
-            kernel_initializer=NearestUpsampling(),
-            name=f"up{block}_{index}",
+            size,
+            padding="same",
+            activation="relu",
+            kernel_initializer="he_normal",
+            name=name,
             dtype=self.dtype_policy,
+        )
+        setattr(self, layer.name, layer)
+        return layer
+
+    def _up_convolution(self, name, filters, initial):
+        layer = keras.layers.Conv2DTranspose(
+            filters, 2, strides=2, kernel_initializer=initial, name=name, dtype=self.dtype_policy
         )
         setattr(self, layer.name, layer)
         return layer
@@ -221,6 +221,11 @@ class FineNet(keras.Model):
                 channels = layer.filters
             for layer in ups:
                 layer.build((None, None, None, channels))
+        for layers, up in self._further:
+            for layer in layers:
+                layer.build((None, None, None, channels))
+                channels = layer.filters
+            up.build((None, None, None, channels))
         channels = self.hypercolumn_width
         for layer in [*self._regressor, self.detail_layer]:
             layer.build((None, None, None, channels))
@@ -302,6 +307,7 @@ class FineNet(keras.Model):
             for layer in layers:
                 inputs = layer(inputs, training=training)
             blocks.append(inputs)
+        blocks[-1] = self._see_further(blocks[-1], training)
         first, *others = [*self._regressor, self.detail_layer]
         x = self._read_hypercolumn(blocks, x[..., -2:], first)
         for layer in others:
@@ -309,6 +315,22 @@ class FineNet(keras.Model):
         if padded:
             x = x[:, : shape[1], : shape[2]]
         return x * self.config.detail_scale * mask
+
+    def _see_further(self, block, training):
+        """The last map of the third block, [B, H/4, W/4, ·], and on it what `further` blocks say."""
+        maps = [block]
+        for layers, _ in self._further:
+            x = tf.nn.max_pool2d(maps[-1], 2, 2, "SAME")
+            for layer in layers:
+                x = layer(x, training=training)
+            maps.append(x)
+        for _, up in reversed(self._further):
+            below, above = maps.pop(), maps.pop()
+            kernel, bias = (tf.cast(tf.convert_to_tensor(weight), below.dtype) for weight in (up.kernel, up.bias))
+            raised = self._smooth(tf.nn.bias_add(_doubled(below, kernel), bias))
+            # An odd size has been rounded up.
+            maps.append(above + raised[:, : tf.shape(above)[1], : tf.shape(above)[2]])
+        return maps.pop()
 
     def _read_hypercolumn(self, blocks, extra, layer):
         """The answer of `layer`, a 1×1 convolution, to the hypercolumn, which is never put together.
