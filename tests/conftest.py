@@ -15,6 +15,14 @@ import pytest  # noqa: E402
 gc.set_threshold(100_000, 20, 50)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _graphs_as_they_are():
+    """Most graphs of tests run a few times on little data: improving them takes longer than it saves."""
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 @pytest.fixture(scope="session")
 def model():
     """The face model that ships."""
