@@ -104,6 +104,7 @@ def release() -> FineNetConfig:
     """What the shipped weights use."""
     return FineNetConfig(
         width=0.5,
+        further=(128, 128),
         regressor=(64, 32),
         slopes=True,
         standardise=True,
@@ -126,10 +127,10 @@ class NearestUpsampling(keras.initializers.Initializer):
 class FineNet(keras.Model):
     """Grey image and coarse depth in, refined depth out; any image size.
 
-    VGG-16 up to its third pooling; the last layer of each block, brought back to full size by learnt 2×2
-    stride-2 up-convolutions (once for block 2, cascaded twice for block 3), with the grey image and the
-    coarse depth forms the hypercolumn that 1×1 convolutions turn into detail. The last convolution starts at
-    zero, so that FineNet starts as the identity on the coarse depth. Output and depth arithmetic are float32
+    VGG-16 up to its third pooling; the last layer of each block, brought back to full size by learnt 2×2 stride-2
+    up-convolutions (once for block 2, cascaded twice for block 3, on which `further` blocks have been added), with the
+    grey image and the coarse depth forms the hypercolumn that 1×1 convolutions turn into detail. The last convolution
+    starts at zero, so that FineNet starts as the identity on the coarse depth. Output and depth arithmetic are float32
     under any precision policy.
 
     Inputs, a dict:
