@@ -46,7 +46,7 @@ class FineNetConfig:
             hypercolumn of 450; published VGG-Face weights fit only 1.
         further: channels of more blocks behind the third, each of two convolutions after one more pooling. What they
             say is brought back by an up-convolution each and added to the last map of the block before. The paper's
-            three see 44 px at a time; two more see 152, the most of a face in a picture of 200 px. () is the paper.
+            three see 40 px at a time; two more see 148, the most of a face in a picture of 200 px. () is the paper.
         regressor: channels of the hidden 1×1 convolutions on the hypercolumn.
         slopes: also show the trunk the coarse depth's slopes, in place of two of the three copies of grey.
             The paper shows it grey only; then the direction in which the surface already leans is unknown to
@@ -326,9 +326,7 @@ class FineNet(keras.Model):
                 x = layer(x, training=training)
             maps.append(x)
         for _, up in reversed(self._further):
-            below, above = maps.pop(), maps.pop()
-            kernel, bias = (tf.cast(tf.convert_to_tensor(weight), below.dtype) for weight in (up.kernel, up.bias))
-            raised = self._smooth(tf.nn.bias_add(_doubled(below, kernel), bias))
+            raised, above = self._raised(maps.pop(), up), maps.pop()
             # An odd size has been rounded up.
             maps.append(above + raised[:, : tf.shape(above)[1], : tf.shape(above)[2]])
         return maps.pop()
@@ -352,8 +350,7 @@ class FineNet(keras.Model):
         halves, taps = [], []
         for block, ups, part in zip(blocks[1:], self._upsampling[1:], parts, strict=True):
             for up in ups[:-1]:
-                raised = _doubled(block, tf.cast(tf.convert_to_tensor(up.kernel), dtype))
-                block = self._smooth(tf.nn.bias_add(raised, tf.cast(tf.convert_to_tensor(up.bias), dtype)))
+                block = self._raised(block, up)
             halves.append(tf.cast(block, dtype))
             taps.append(tf.einsum("hwoi,or->hwri", tf.convert_to_tensor(ups[-1].kernel), part))
             bias += tf.linalg.matvec(part, tf.convert_to_tensor(ups[-1].bias), transpose_a=True)
@@ -362,6 +359,11 @@ class FineNet(keras.Model):
         full = tf.concat([tf.cast(blocks[0], dtype), tf.cast(extra, dtype)], axis=-1)
         full = tf.nn.conv2d(full, tf.cast(tf.concat([near, beside], axis=0), dtype)[None, None], 1, "VALID")
         return layer.activation(tf.nn.bias_add(full, tf.cast(bias, dtype)) + raised)
+
+    def _raised(self, x, up):
+        """A map at twice the size, by the up-convolution `up`."""
+        kernel, bias = (tf.cast(tf.convert_to_tensor(weight), x.dtype) for weight in (up.kernel, up.bias))
+        return self._smooth(tf.nn.bias_add(_doubled(x, kernel), bias))
 
     def _smooth(self, x):
         return _binomial(x) if self.config.smooth_upsampling else x
