@@ -75,6 +75,13 @@ class TrainFineConfig:
     precision: str = "auto"
     seed: int = 0
 
+    def __post_init__(self):
+        if self.initial and self.widen:
+            raise ValueError(
+                "expected one network to start from, in `initial` or `widen`; received both: "
+                f"{self.initial} and {self.widen}"
+            )
+
 
 def paper(**changes) -> TrainFineConfig:
     """The paper's network and criterion, whole crops."""

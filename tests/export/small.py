@@ -23,7 +23,14 @@ COARSE = CoarseNetConfig(
     looks=2,
 )
 FINE = FineNetConfig(
-    width=0.1, regressor=(8,), slopes=True, standardise=True, light=4.0, smooth_upsampling=True, skin=(4, 6)
+    width=0.1,
+    further=(6, 6),
+    regressor=(8,),
+    slopes=True,
+    standardise=True,
+    light=4.0,
+    smooth_upsampling=True,
+    skin=(4, 6),
 )
 
 
@@ -45,6 +52,9 @@ def networks(residual: bool = False):
     scale = np.where(np.arange(290) < 284, 0.03, 0.004)
     kernel.assign(random.normal(size=kernel.shape) * scale)
     built.fine.detail_layer.kernel.assign(random.normal(size=built.fine.detail_layer.kernel.shape) * 0.3)
+    for block in range(4, 4 + len(FINE.further)):
+        kernel = getattr(built.fine, f"up{block}_1").kernel
+        kernel.assign(random.normal(size=kernel.shape) * 0.3)
     for network in (built.coarse.refine_net, built.coarse.look_net):
         steps = network.get_layer("steps").kernel
         steps.assign(random.normal(size=steps.shape) * 0.05)

@@ -74,3 +74,8 @@ def test_a_training_starts_from_a_narrower_run(model, narrow, tmp_path):
     trained, plain, face = train_end_to_end.build(config, model).fine_net, _built(), _face()
     plain.set_weights(narrow.get_weights())
     np.testing.assert_allclose(trained(face), plain(face), atol=1e-5)
+
+
+def test_a_training_starts_from_one_network():
+    with pytest.raises(ValueError, match="received both: a.npz and runs/b"):
+        train_end_to_end.TrainFineConfig(initial="a.npz", widen="runs/b")

@@ -56,7 +56,7 @@ class FineNetConfig:
         light: px; also show the trunk what light on the coarse depth leaves unexplained: the light of eq. 11 is solved
             on the whole face, and three more channels are the relative difference of the image from the shading that
             it predicts, gain matched within a Gaussian of this size, and how that shading changes with either slope. A
-            network that sees 44 px at a time can't know else where the light comes from, or that there is none. 0 is
+            network that sees 40 px at a time can't know else where the light comes from, or that there is none. 0 is
             the paper.
         smooth_upsampling: follow each up-convolution by a fixed 3×3 binomial average, which makes it start as
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
