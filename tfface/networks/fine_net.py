@@ -104,7 +104,7 @@ def release() -> FineNetConfig:
     """What the shipped weights use."""
     return FineNetConfig(
         width=0.5,
-        further=(128, 128),
+        further=(192, 192),
         regressor=(64, 32),
         slopes=True,
         standardise=True,
