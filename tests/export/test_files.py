@@ -204,10 +204,13 @@ def test_the_shipped_model_on_twenty_crops(tmp_path, kind, source):
     path = export(trained, tmp_path / f"face.{kind}", ExportConfig(kind))
     found = compare(open_exported(path)(faces), keras_answers(trained, faces))
     print(kind, source, summary(found))
-    # To the last bit, on some processor, a number of r may lie between two steps of `coarse_net.on_grid` (one face in
-    # some hundred), or the outline pass through a pixel's middle (one in forty): FineNet answers one pixel more or less
-    # of the face with up to 0.2 % of its own.
-    assert sum(parity.same for parity in found) >= 19, found
+    # On another processor a number of r may lie between two steps of `coarse_net.on_grid` to the last bit: one face in
+    # some hundred. And the outline may pass through a pixel's middle, one face in forty: FineNet answers one pixel more
+    # or less of the face with up to 0.2 % of its own.
+    others = [parity for parity in found if not parity.same]
+    assert len(others) <= 1, others
+    one_pixel = 1.0 - 1.5 / 200**2
+    assert all(p.landmarks < 0.001 and one_pixel < p.mask < 1.0 and p.depth_within > 0.998 for p in others), others
     assert np.median([parity.landmarks for parity in found]) < 0.001
 
 

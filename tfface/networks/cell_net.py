@@ -1,6 +1,6 @@
 """Whole-face networks beside FineNet's hypercolumn: small U-Nets (Ronneberger et al. 2015) on a coarse grid of cells.
 
-FineNet's convolutions see 40 px at a time, which is what wrinkles ask for. What depends on more of the face is asked on
+The paper's convolutions see 40 px at a time, which is what wrinkles ask for. What depends on the whole face is asked on
 these grids, which belong to the face and not to the pixels. None of this is in the paper.
 """
 
