@@ -202,7 +202,7 @@ def _read_answers(paths: list[str]) -> np.ndarray:
     return np.frombuffer(b"".join(found), np.float32).reshape(len(paths), -1, representation.SIZE)
 
 
-def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.data.Dataset:
+def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=None) -> tf.data.Dataset:
     """Endless batches {"image", "depth", "mask", "skin", "albedo" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
 
     `depth` is the true one in px, `albedo` has all that is painted on it, and `coarse_r` is the face that FineNet is to
@@ -212,6 +212,7 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
       config: a `DetailBankConfig`.
       size: S, px; divides the size of the heads on disk.
       start: number of the first batch, to resume.
+      mirror: the face model's `tfface.morphable.mirror.Mirror`, to show half of the heads mirrored; None shows none.
 
     Raises:
       FileNotFoundError: there is no bank in the folder, or CoarseNet wasn't asked about its heads, if `answered`.
@@ -232,7 +233,7 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
         batch = photographer(heads, tf.stack([base, index + start]))
         if config.answered:
             batch["coarse_r"] = answered(batch["coarse_r"], rows, tf.stack([base + 1, index + start]))
-        return batch
+        return batch if mirror is None else mirrored(batch, tf.stack([base + 2, index + start]))
 
     def answered(r, rows, seed):
         """r, of some heads what CoarseNet took them for."""
@@ -240,6 +241,16 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0) -> tf.da
         draw = tf.random.stateless_uniform([config.batch], which, 0, known.shape[1], tf.int32)
         answer = tf.gather(tf.gather(known, rows), draw, axis=1, batch_dims=1)
         return tf.where(uniform([config.batch, 1], some) < config.answered, answer, r)
+
+    def mirrored(batch, seed):
+        """Half of the pictures and their r the other way round: more people than there are on disk."""
+        turned = uniform([config.batch], seed) < 0.5
+        return {
+            name: tf.where(turned[:, None], mirror(value), value)
+            if value.shape.rank == 2
+            else tf.where(turned[:, None, None, None], value[:, :, ::-1], value)
+            for name, value in batch.items()
+        }
 
     rows = seekable_indices(len(paths), config.batch, config.seed + size, start)
     pictures = rows.enumerate().map(lambda i, row: picture(i, row[1]), num_parallel_calls=2, deterministic=True)

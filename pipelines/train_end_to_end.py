@@ -212,7 +212,7 @@ def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, origin
     start = done * config.steps_per_epoch
     data = fitted_photos.dataset(config.data, mirror, start=start)
     if config.heads.path:
-        heads = tuple(detail_dataset(config.heads, size, start) for size in config.heads.sizes)
+        heads = tuple(detail_dataset(config.heads, size, start, mirror) for size in config.heads.sizes)
         data = tf.data.Dataset.zip((data, heads)).map(lambda photos, heads: photos | {"heads": heads})
     if config.faces and coarse_net is not None:
         world = CoarseDataConfig(seed=config.seed + 30)

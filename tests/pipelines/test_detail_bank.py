@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from tfface.geometry.depth import normals_from_depth
 from tfface.losses.detail import painted as marks
+from tfface.morphable import representation
 from tfface.pipelines import detail_bank
 from tfface.pipelines.detail_bank import DetailBankConfig, Photographer, detail_dataset
 from tfface.pipelines.synthetic_detail import DetailWorld
+from tfface.rendering.coarse_surface import CoarseSurface
 
 SIZE = 96
 
@@ -199,3 +201,28 @@ def test_marks_are_where_the_paint_is(folder):
     more = (after - before)[..., 0]
     darker = (plain["image"] - painted["image"])[..., 0] * plain["skin"][..., 0]
     assert more[darker > 0.1].mean() > 0.5 and np.abs(more[np.abs(darker) < 0.002]).mean() < 0.1
+
+
+def test_half_of_the_heads_are_mirrored_with_their_faces(folder, model):
+    config = DetailBankConfig(path=str(folder), batch=3, exact=0.0)
+    plain = detail_dataset(config, 48).take(6)
+    turned = detail_dataset(config, 48, mirror=model.reflection).take(6)
+    seen = []
+    for one, other in zip(plain.as_numpy_iterator(), turned.as_numpy_iterator(), strict=True):
+        for index in range(3):
+            was, now = ({name: value[index] for name, value in batch.items()} for batch in (one, other))
+            seen.append(bool((was["image"] != now["image"]).any()))
+            for name, value in now.items():
+                if not seen[-1]:
+                    expected = was[name]
+                elif was[name].ndim == 1:
+                    expected = model.reflection(was[name][None]).numpy()[0]
+                else:
+                    expected = was[name][:, ::-1]
+                np.testing.assert_allclose(value, expected, atol=1e-6)
+    assert 4 < sum(seen) < 14
+    # What is mirrored is still the depth of its face.
+    surface = CoarseSurface(model)
+    found = surface(representation.vertices_image(model, tf.constant(other["r"]), 48), 48, 48)
+    both = (found.mask.numpy() > 0) & (other["mask"] > 0) & (other["skin"] > 0)
+    assert both.any() and np.abs(found.depth.numpy() - other["depth"])[both].mean() < 0.2
