@@ -53,6 +53,8 @@ class DetailBankConfig:
       exact: share of heads whose coarse face is the true one.
       answered: share of heads whose coarse face is what CoarseNet took them for, as `ask` has noted it; `exact` is of
         the rest.
+      off_model: share of heads whose shape isn't quite the face model's: they are up to 2 mm (rms) fuller here and
+        flatter there, as people are whom no face model holds.
       flat: share of pictures that are lit from everywhere: there, only what hides the sky from itself is dark.
       painted: share of heads with scribbles and spots painted on them, beside the marks that skin has.
       shaded: share of heads that something beside them throws a shadow on.
@@ -69,6 +71,7 @@ class DetailBankConfig:
     place_off: float = 0.01
     exact: float = 0.3
     answered: float = 0.0
+    off_model: float = 0.0
     flat: float = 0.125
     painted: float = 0.5
     shaded: float = 0.0
@@ -271,9 +274,9 @@ class Photographer:
     def __call__(self, head: dict, seed: tf.Tensor) -> dict:
         """One batch of `detail_dataset`, from heads of the bank and a seed `[2]`."""
         light, camera, fit, brush, thrown, hidden = seeds(seed, 6)
-        depth = head["depth"][..., None]
-        full = depth.shape[1]
+        full = head["depth"].shape[1]
         mask = tf.cast(head["mask"], tf.float32)[..., None]
+        depth = head["depth"][..., None] + mask * self._off_model(head["r"], full, fit + 1)
         albedo = tf.cast(head["albedo"], tf.float32)[..., None] * self._paint(full, brush)
         normals = normals_from_depth(depth, mask, 4.0)
         sky = tf.cast(head["sky"], tf.float32)[..., None] / 255.0
@@ -294,6 +297,21 @@ class Photographer:
         sigma = tf.random.stateless_uniform([self.config.batch, 1, 1, 1], how_much, 0.0, 0.015)
         grain = tf.random.stateless_normal(tf.shape(batch["image"]), noise) * sigma
         return batch | {"image": tf.clip_by_value(batch["image"] + grain, 0.0, 1.0)}
+
+    def _off_model(self, r, full, seed):
+        """Depth that the face model of r `[B, 290]` doesn't have, px `[B, full, full, 1]`, or 0."""
+        if not self.config.off_model:
+            return 0.0
+        broad, narrow, much, some = seeds(seed, 4)
+        batch, one_each = self.config.batch, [self.config.batch, 1, 1, 1]
+        rise = 0.0
+        for cells, draw in ((6, broad), (12, narrow)):
+            # The finer half as high, which leaves it as steep.
+            noise = tf.random.stateless_normal([batch, cells, cells, 1], draw) * (6.0 / cells)
+            rise += tf.image.resize(noise, [full, full], "bicubic")
+        mm = uniform(one_each, much, 0.2, 2.0) * tf.cast(uniform(one_each, some) < self.config.off_model, tf.float32)
+        px_per_mm = representation.camera(representation.split(r).pose, full).scale
+        return rise * mm * px_per_mm[:, None, None, None]
 
     def _paint(self, full, seed):
         """What reflectance is multiplied by, `[B, full, full, 1]`: lines and spots that are no shape."""

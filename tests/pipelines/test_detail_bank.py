@@ -226,3 +226,30 @@ def test_half_of_the_heads_are_mirrored_with_their_faces(folder, model):
     found = surface(representation.vertices_image(model, tf.constant(other["r"]), 48), 48, 48)
     both = (found.mask.numpy() > 0) & (other["mask"] > 0) & (other["skin"] > 0)
     assert both.any() and np.abs(found.depth.numpy() - other["depth"])[both].mean() < 0.2
+
+
+def test_shapes_beyond_the_face_model_are_smooth_and_lit(folder):
+    config = DetailBankConfig(path=str(folder), batch=3, exact=1.0)
+    plain = next(detail_dataset(config, SIZE).as_numpy_iterator())
+    some = [
+        next(detail_dataset(dataclasses.replace(config, off_model=1.0, seed=0), SIZE, start=start).as_numpy_iterator())
+        for start in range(2)
+    ]
+    np.testing.assert_array_equal(some[0]["r"], plain["r"])
+    np.testing.assert_array_equal(some[0]["coarse_r"], plain["r"])
+    inside = plain["mask"][..., 0] > 0
+    added = (some[0]["depth"] - plain["depth"])[..., 0]
+    # Over 6 to 12 cells of a picture of 96 px a pixel's step is small, and so is its change.
+    steps = np.diff(added, axis=2)[inside[:, :, 1:] & inside[:, :, :-1]]
+    bends = np.diff(added, 2, axis=2)[inside[:, :, 2:] & inside[:, :, 1:-1] & inside[:, :, :-2]]
+    assert 0.005 < steps.std() < 0.15 and bends.std() < 0.35 * steps.std()
+    assert (added[~inside] == 0).all() and np.abs(some[0]["image"] - plain["image"])[..., 0][inside].mean() > 0.005
+    # In mm, whatever the scale: 0.2 to 2 times the noise's own 0.8.
+    everywhere = [
+        (one["depth"] - next(detail_dataset(config, SIZE, start=start).as_numpy_iterator())["depth"])[index, ..., 0]
+        for start, one in enumerate(some)
+        for index in range(3)
+    ]
+    r = np.concatenate([one["r"] for one in some])
+    mm = [np.std(x[x != 0]) * 240 / SIZE / np.exp(r[i, 289]) for i, x in enumerate(everywhere)]
+    assert 0.08 < min(mm) < max(mm) < 2.5 and 0.4 < np.mean(mm) < 1.5
