@@ -29,12 +29,15 @@ from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.synthetic_detail import DetailWorld
 from tfface.pipelines.synthetic_skin import SEVERITIES
 from tfface.progress import tracked
+from tfface.rendering.cast_shadow import light_seen
 from tfface.rendering.shading import directional, specular
 
 FIRST = 1_000_000
 """Number of the first head; evaluation's are below."""
 _ASKING = 7
 """Seed of the pictures that CoarseNet is asked about."""
+_LIGHT_WIDTHS = (0.03, 0.5)
+"""As seen from the face, radians: from a flash to a window."""
 POSES = SamplingConfig(yaw_degrees=60.0, pitch_degrees=25.0, roll_degrees=20.0)
 
 
@@ -57,6 +60,7 @@ class DetailBankConfig:
         flatter there, as people are whom no face model holds.
       flat: share of pictures that are lit from everywhere: there, only what hides the sky from itself is dark.
       painted: share of heads with scribbles and spots painted on them, beside the marks that skin has.
+      cast: share of pictures in which the face itself stands in its lights' way, as a nose does.
       shaded: share of heads that something beside them throws a shadow on.
       covered: share of pictures with something before the face: mostly loose hair, else a hand or the like.
       seed: of everything random.
@@ -74,6 +78,7 @@ class DetailBankConfig:
     off_model: float = 0.0
     flat: float = 0.125
     painted: float = 0.5
+    cast: float = 0.0
     shaded: float = 0.0
     covered: float = 0.0
     seed: int = 0
@@ -280,7 +285,7 @@ class Photographer:
         albedo = tf.cast(head["albedo"], tf.float32)[..., None] * self._paint(full, brush)
         normals = normals_from_depth(depth, mask, 4.0)
         sky = tf.cast(head["sky"], tf.float32)[..., None] / 255.0
-        radiance = self._shade(normals, albedo, sky, light)
+        radiance = self._shade(depth * mask, mask, normals, albedo, sky, light)
         image = self._cover(self._expose(radiance * self._shadow(full, thrown), mask, camera), hidden)
         times = full // self.size
         skin = tf.cast(head["skin"], tf.float32)[..., None]
@@ -350,7 +355,7 @@ class Photographer:
         hidden = tf.where(draw < 0.7 * self.config.covered, strands(image, hair), occlude(image, blobs))
         return tf.where(draw < self.config.covered, hidden, image)
 
-    def _shade(self, normals, albedo, sky, seed):
+    def _shade(self, depth, mask, normals, albedo, sky, seed):
         """Lambert and Blinn–Phong under one to three lights, as `synthetic_detail.random_light` draws them."""
         where, strong, ambience, number, shiny, flat, glossy, wide = seeds(seed, 8)
         batch = self.config.batch
@@ -368,9 +373,18 @@ class Photographer:
         shininess = tf.random.stateless_uniform([batch], shiny, 6.0, 25.0)
         # Windows and clouds are wide: what a fold hides of the sky, it hides a part of in them.
         direct = 1.0 - uniform([batch, 1, 1, 1], wide) * (1.0 - sky)
-        radiance = albedo * directional(normals, direction, strength) * direct
-        radiance += gloss * specular(normals, direction, strength, shininess)
+        seen = self._seen(depth, mask, direction, where + 1)
+        radiance = albedo * directional(normals, direction, strength, seen) * direct
+        radiance += gloss * specular(normals, direction, strength, shininess, seen)
         return (radiance + albedo * ambient * sky) / (ambient + 0.6 * lit)
+
+    def _seen(self, depth, mask, direction, seed):
+        """What the face leaves of its lights, `[B, full, full, 3]` or 1."""
+        if not self.config.cast:
+            return 1.0
+        wide, some = seeds(seed, 2)
+        seen = light_seen(depth, mask, direction, uniform([self.config.batch, 3], wide, *_LIGHT_WIDTHS))
+        return tf.where(uniform([self.config.batch, 1, 1, 1], some) < self.config.cast, seen, 1.0)
 
     def _expose(self, radiance, mask, seed):
         """Display-referred grey in 0…1: exposure by the face's mean, a backdrop, a lens, and the camera's curve."""

@@ -253,3 +253,19 @@ def test_shapes_beyond_the_face_model_are_smooth_and_lit(folder):
     r = np.concatenate([one["r"] for one in some])
     mm = [np.std(x[x != 0]) * 240 / SIZE / np.exp(r[i, 289]) for i, x in enumerate(everywhere)]
     assert 0.08 < min(mm) < max(mm) < 2.5 and 0.4 < np.mean(mm) < 1.5
+
+
+def test_faces_stand_in_the_way_of_their_own_lights(folder):
+    config = DetailBankConfig(path=str(folder), batch=3, flat=0.0)
+    plain, cast = (
+        next(detail_dataset(dataclasses.replace(config, cast=share), SIZE).as_numpy_iterator()) for share in (0.0, 1.0)
+    )
+    for name in ("depth", "mask", "skin", "albedo", "r", "coarse_r"):
+        np.testing.assert_array_equal(cast[name], plain[name])
+    # Exposure follows the face's mean: what light still reaches is brighter by one factor.
+    mask = plain["mask"][..., 0] > 0
+    light = [np.maximum(batch["image"][..., 0], 0.02) ** 2.2 for batch in (plain, cast)]
+    for index in range(3):
+        ratio = (light[1] / light[0])[index][mask[index]]
+        hidden = ratio < 0.8 * np.percentile(ratio, 90)
+        assert 0.01 < hidden.mean() < 0.6
