@@ -26,7 +26,7 @@ from tfface.output import write_files
 from tfface.pipelines.occluders import occlude, smooth_noise, strands
 from tfface.pipelines.sampling import SamplingConfig, seeds, uniform
 from tfface.pipelines.shuffling import seekable_indices
-from tfface.pipelines.synthetic_detail import DetailWorld
+from tfface.pipelines.synthetic_detail import LIGHT_WIDTHS, DetailWorld
 from tfface.pipelines.synthetic_skin import SEVERITIES
 from tfface.progress import tracked
 from tfface.rendering.cast_shadow import light_seen
@@ -36,8 +36,6 @@ FIRST = 1_000_000
 """Number of the first head; evaluation's are below."""
 _ASKING = 7
 """Seed of the pictures that CoarseNet is asked about."""
-_LIGHT_WIDTHS = (0.03, 0.5)
-"""As seen from the face, radians: from a flash to a window."""
 POSES = SamplingConfig(yaw_degrees=60.0, pitch_degrees=25.0, roll_degrees=20.0)
 
 
@@ -383,7 +381,7 @@ class Photographer:
         if not self.config.cast:
             return 1.0
         wide, some = seeds(seed, 2)
-        seen = light_seen(depth, mask, direction, uniform([self.config.batch, 3], wide, *_LIGHT_WIDTHS))
+        seen = light_seen(depth, mask, direction, uniform([self.config.batch, 3], wide, *LIGHT_WIDTHS))
         return tf.where(uniform([self.config.batch, 1, 1, 1], some) < self.config.cast, seen, 1.0)
 
     def _expose(self, radiance, mask, seed):

@@ -43,6 +43,7 @@ class EvaluateConfig:
       fits: file of `pipelines.fit_photos` to measure features against, for "landmarks".
       faces: number of faces; 0 for the protocol's own.
       severity: of the oldest skin of the heads of "detail"; 0 for the protocol's own.
+      natural: whether the heads of "detail" cast shadows and have a shape beyond the face model's.
       json: file for the figures; None for none.
     """
 
@@ -58,6 +59,7 @@ class EvaluateConfig:
     fits: str | None = None
     faces: int = 0
     severity: float = 0.0
+    natural: bool = False
     json: str | None = None
 
 
@@ -81,8 +83,9 @@ def run(config: EvaluateConfig, networks=None) -> dict:
         raise ValueError(f"expected a protocol of {', '.join(PROTOCOLS)}, received {config.protocol!r}")
     if config.descent and config.protocol not in ("detail", "shading"):
         raise ValueError(f"expected descent for detail or shading, received it for {config.protocol}; leave it out")
-    if config.severity and config.protocol != "detail":
-        raise ValueError(f"expected severity for detail, received it for {config.protocol}; leave it out")
+    for name in ("severity", "natural"):
+        if getattr(config, name) and config.protocol != "detail":
+            raise ValueError(f"expected {name} for detail, received it for {config.protocol}; leave it out")
     if config.protocol in NEED_PHOTOS and not config.photos:
         what = NEED_PHOTOS[config.protocol]
         raise ValueError(f"expected a folder of {what} for the protocol {config.protocol}; name one with --photos")
@@ -142,7 +145,8 @@ def _in_place_of_fine(networks, steps: int):
 def _detail(networks, config):
     from tfface.pipelines import evaluate_detail as protocol
 
-    settings = _given(photos=config.photos, sizes=config.sizes, faces=config.faces, severity=config.severity)
+    names = ("photos", "sizes", "faces", "severity", "natural")
+    settings = _given(**{name: getattr(config, name) for name in names})
     return protocol.run(_in_place_of_fine(networks, config.descent), protocol.DetailEvaluationConfig(**settings))
 
 

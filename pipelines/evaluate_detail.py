@@ -17,9 +17,9 @@ PROTOCOL = (
     "vertices, with wrinkles and folds (severity up to {severity:g}: 0.1–1 mm at 1, more beyond it) and pores (under "
     "0.15 mm) from a generator of its own, and with "
     "freckles, moles, brows, blush and stubble that are no shape; one to three random lights and light from "
-    "everywhere, of which folds hide a part from themselves, some gloss, noise and blur; yaw within ±45°. Rendered at"
-    " {sizes} px. “true coarse”: FineNet starts from the depth of the true r without detail; “CoarseNet”: from "
-    "CoarseNet's answer to the picture. “smoothed”: that coarse depth averaged over 2.4 mm, which takes out the "
+    "everywhere, of which folds hide a part from themselves, some gloss, noise and blur; yaw within ±45°. {natural}"
+    "Rendered at {sizes} px. “true coarse”: FineNet starts from the depth of the true r without detail; “CoarseNet”: "
+    "from CoarseNet's answer to the picture. “smoothed”: that coarse depth averaged over 2.4 mm, which takes out the "
     "creases between triangles and adds nothing; detail is what “fine” has beyond it. "
     "Pixels: whole ones of skin (no eyes, lips, brows), 2 px from its edge, not seen edge-on, covered by both. "
     "Normals: angle to the truth's in degrees, over all pixels; “closer”: by how much fine's mean is smaller than "
@@ -32,6 +32,10 @@ DEPTH_PROTOCOL = (
     "The same heads and pixels. Depth: predicted − true in mm, the median of each head taken off, absolute; mean and"
     " 90th percentile over all pixels. Detail correlation: of the slopes of fine − coarse with those of truth − "
     "coarse (uncentred, −1…1); 0 for detail that has nothing to do with the truth."
+)
+NATURAL = (
+    "Natural: lights cast shadows of the face on itself, and 0.2 to 1.6 mm (rms) of a smooth shape, 20 to 60 mm wide, "
+    "are added, which the face model doesn't have; “true coarse” is without it. "
 )
 DEFAULT_FACES = 48
 SMOOTH_MM = 2.4
@@ -47,12 +51,14 @@ class DetailEvaluationConfig:
         sizes: widths of the crops in px.
         faces: heads; of print-through and of photographs also at most so many, unless it is 0.
         severity: of the oldest skin, 0.25…4, see `synthetic_skin.wrinkles`; print-through's heads are smooth.
+        natural: whether heads have a shape of their own and cast shadows, as on photographs; see `DetailWorld.head`.
     """
 
     photos: str | None = None
     sizes: tuple[int, ...] = (200, 400)
     faces: int = 0
     severity: float = 1.0
+    natural: bool = False
 
     def __post_init__(self):
         synthetic_skin.check_severity(self.severity)
@@ -183,9 +189,8 @@ def run(networks, config: DetailEvaluationConfig | None = None, world: DetailWor
     refiner, errors = Refiner(networks, world), {}
     faces = config.faces or DEFAULT_FACES
     for index in tracked(range(faces), "heads"):
-        for name, measured in _measure(
-            refiner, refiner.world.head(index, severity=config.severity), config.sizes
-        ).items():
+        head = refiner.world.head(index, severity=config.severity, natural=config.natural)
+        for name, measured in _measure(refiner, head, config.sizes).items():
             errors.setdefault(name, _Errors()).add(*measured)
     rows = []
     for name, found in errors.items():
@@ -196,7 +201,13 @@ def run(networks, config: DetailEvaluationConfig | None = None, world: DetailWor
     depth = {"protocol": DEPTH_PROTOCOL, "rows": [found.depth_row(name) for name, found in errors.items()]}
     marks = evaluate_print_through.run(refiner, config.sizes, config.faces)
     return {
-        "protocol": PROTOCOL.format(faces=faces, seed=SEED, sizes=sizes, severity=config.severity),
+        "protocol": PROTOCOL.format(
+            faces=faces,
+            seed=SEED,
+            sizes=sizes,
+            severity=config.severity,
+            natural=NATURAL if config.natural else "",
+        ),
         "faces": faces,
         "rows": rows,
         "more": [depth, marks, *shading],

@@ -6,7 +6,7 @@ about a millimetre, because the creases between its triangles are no shape of a 
 averaged down, so that pores which no pixel resolves don't alias.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +16,8 @@ from tfface.geometry.depth import normals_from_depth
 from tfface.losses.albedo import grey_albedo
 from tfface.morphable.representation import CROP_MM, vertices_image
 from tfface.pipelines.sampling import SamplingConfig, sample_r
-from tfface.pipelines.synthetic_skin import Chart, random_marks, random_relief
+from tfface.pipelines.synthetic_skin import Chart, random_fullness, random_marks, random_relief
+from tfface.rendering.cast_shadow import light_seen
 from tfface.rendering.coarse_surface import CoarseSurface
 from tfface.rendering.feedback import FeedbackRenderer
 from tfface.rendering.skylight import sky_seen
@@ -33,6 +34,8 @@ _sky_graph = tf.function(sky_seen, autograph=False)
 _PHONG = 0.75
 _SMOOTH_MM = 1.2
 _STEEP = 0.3
+LIGHT_WIDTHS = (0.03, 0.5)
+"""Of lights that cast shadows, as seen from the face, radians: from a flash to a window."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Light:
         gloss: strength of the highlights.
         shininess: exponent of the highlights.
         wide: 0…1, how much of a light is hidden where the sky is, as that of windows and clouds.
+        cast: radians, how wide lights are that cast shadows; 0 for lights that cast none.
     """
 
     ambient: float
@@ -54,22 +58,25 @@ class Light:
     gloss: float = 0.0
     shininess: float = 12.0
     wide: float = 0.0
+    cast: float = 0.0
 
     @property
     def level(self) -> float:
         """How much light falls on a face, about: what a camera is set by."""
         return self.ambient + 0.6 * float(np.sum(self.strengths))
 
-    def shade(self, normals: np.ndarray, albedo: np.ndarray, sky: np.ndarray | float = 1.0) -> np.ndarray:
+    def shade(self, normals: np.ndarray, albedo: np.ndarray, sky: np.ndarray | float = 1.0, seen=None) -> np.ndarray:
         """Radiance `[H, W]` of unit normals `[H, W, 3]` and reflectance `[H, W]`: Lambert and Blinn–Phong.
 
         Args:
           normals, albedo: of the surface.
           sky: `[H, W]`, how much of the light from everywhere reaches it; see `rendering.skylight`.
+          seen: `[H, W, L]`, how much of each light does; all of it if None. See `rendering.cast_shadow`.
         """
         radiance = albedo * self.ambient * sky
         direct = 1.0 - self.wide * (1.0 - sky)
-        for direction, strength in zip(self.directions, self.strengths, strict=True):
+        for number, (direction, strength) in enumerate(zip(self.directions, self.strengths, strict=True)):
+            strength = strength if seen is None else strength * seen[..., number]
             half = direction + [0.0, 0.0, 1.0]
             half = half / max(np.linalg.norm(half), 1e-6)
             radiance = radiance + strength * albedo * np.maximum(normals @ direction, 0.0) * direct
@@ -102,9 +109,10 @@ class Head:
         relief: chart map in mm; None for smooth skin.
         marks: chart map that multiplies reflectance; None for none.
         light: see `Light`.
-          noise: standard deviation of the sensor's noise, in grey levels of 1.
+        noise: standard deviation of the sensor's noise, in grey levels of 1.
         blur: standard deviation of the lens's blur in mm at the face.
         seed: of background and noise.
+        fullness: chart map in mm, a shape that the face model doesn't have; None for none.
     """
 
     r: np.ndarray
@@ -116,6 +124,7 @@ class Head:
     noise: float = 0.0
     blur: float = 0.0
     seed: int = 0
+    fullness: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -163,19 +172,20 @@ class DetailWorld:
         self._renderers = {}
         self._kept = (None, None)
 
-    def head(self, index: int, poses: SamplingConfig = POSES, severity: float = 1.0) -> Head:
+    def head(self, index: int, poses: SamplingConfig = POSES, severity: float = 1.0, natural: bool = False) -> Head:
         """Held-out head number `index`: the same number draws the same head.
 
         Args:
           index: its number.
           poses: what poses it may have.
           severity: of the oldest skin, see `synthetic_skin.wrinkles`.
+          natural: whether its shape isn't quite the face model's and it stands in its own light, as on photographs.
         """
         rng = np.random.default_rng([SEED, index])
         r = sample_r(self.model, 1, tf.constant([SEED, index], tf.int64), poses)[0].numpy()
         weights = np.clip(rng.normal(size=self.albedo_basis.shape[1]), -1.5, 1.5)
         albedo = np.clip((self.albedo_mean + self.albedo_basis @ weights) * rng.uniform(0.8, 1.2), 0.02, 0.9)
-        return Head(
+        head = Head(
             r=r,
             albedo=albedo.astype(np.float32),
             relief=random_relief(self.chart, rng.uniform(0.25, severity), rng),
@@ -186,6 +196,11 @@ class DetailWorld:
             blur=rng.uniform(0.0, 0.6),
             seed=index,
         )
+        if not natural:
+            return head
+        rng = np.random.default_rng([SEED, index, 2])
+        light = replace(head.light, cast=rng.uniform(*LIGHT_WIDTHS))
+        return replace(head, light=light, fullness=random_fullness(self.chart, rng))
 
     def render(self, head: Head, size: int) -> Picture:
         """The head in a crop of `size`×`size` px.
@@ -248,6 +263,9 @@ class DetailWorld:
         if self._kept[0] != key:
             self._kept = key, self._smooth_surface(head, size)
         surface, relief, marks = self._kept[1], 0.0, 1.0
+        if head.fullness is not None:
+            rise = self.chart.sample(head.fullness, surface["places"]) * surface["scale"] * surface["facing"]
+            surface = surface | {"depth": surface["depth"] + rise * surface["mask"]}
         if head.relief is not None:
             # Fades where the surface is seen edge-on, and a depth map can't hold it.
             fade = np.clip((surface["facing"] - 0.2) / 0.2, 0.0, 1.0) * np.clip(surface["skin"] * 2.0 - 1.0, 0.0, 1.0)
@@ -304,7 +322,8 @@ class DetailWorld:
         albedo = np.clip(surface["albedo"] * surface["marks"], 0.005, 1.0)
         # The same for every mark and relief, so that only these change the picture.
         mean = head.albedo[self.skin > 0.5].mean()
-        radiance = head.light.shade(normals, albedo, surface["sky"]) * head.exposure / (mean * head.light.level)
+        seen = _lights_seen(surface, head.light) if head.light.cast else None
+        radiance = head.light.shade(normals, albedo, surface["sky"], seen) * head.exposure / (mean * head.light.level)
         behind = zoom(rng.uniform(0.0, 0.8, (4, 4)), size * times / 4, order=1)[: size * times, : size * times]
         radiance = np.where(surface["mask"] > 0, radiance, behind)
         if head.blur:
@@ -335,6 +354,13 @@ def _sky(surface: dict[str, np.ndarray]) -> np.ndarray:
     """What reaches each pixel `[H, W]` of the light from everywhere."""
     depth, mask = (tf.constant(surface[name][None, :, :, None], tf.float32) for name in ("depth", "mask"))
     return _sky_graph(depth, mask, 4.0)[0, ..., 0].numpy()
+
+
+def _lights_seen(surface: dict[str, np.ndarray], light: Light) -> np.ndarray:
+    """What reaches each pixel of each light, `[H, W, L]`."""
+    depth, mask = (tf.constant(surface[name][None, :, :, None], tf.float32) for name in ("depth", "mask"))
+    directions = tf.constant(light.directions[None], tf.float32)
+    return light_seen(depth, mask, directions, tf.fill(directions.shape[:2], light.cast))[0].numpy()
 
 
 def _shrink(values: np.ndarray, times: int) -> np.ndarray:

@@ -267,6 +267,14 @@ def random_relief(chart: Chart, severity: float, rng: np.random.Generator) -> np
     return relief + wrinkles(chart, severity, rng)
 
 
+def random_fullness(chart: Chart, rng: np.random.Generator) -> np.ndarray:
+    """What a head has here and there beyond a face model, as every person has: `[rows, columns]` in mm, some 20 to 60
+    mm wide and 0.2 to 1.6 mm high (rms)."""
+    broad, narrow = (gaussian_filter(rng.normal(size=chart.shape), mm / MM_PER_CELL) for mm in (16.0, 8.0))
+    fullness = broad / broad.std() + 0.5 * narrow / narrow.std()
+    return (rng.uniform(0.2, 1.6) * fullness / fullness.std()).astype(np.float32)
+
+
 def wrinkles(chart: Chart, severity: float, rng: np.random.Generator) -> np.ndarray:
     """Wrinkles and folds alone, `[rows, columns]` in mm.
 

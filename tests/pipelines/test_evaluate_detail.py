@@ -18,10 +18,10 @@ SIZES = (48, 96)
 class Remembering(DetailWorld):
     """Knows the last picture it rendered, for networks that shall know the truth, and how old its last head is."""
 
-    def head(self, *arguments, severity=None, **options):
+    def head(self, *arguments, severity=None, natural=False, **options):
         if severity is not None:
-            self.severity, options["severity"] = severity, severity
-        return super().head(*arguments, **options)
+            self.severity, self.natural, options["severity"] = severity, natural, severity
+        return super().head(*arguments, natural=natural, **options)
 
     def render(self, head, size):
         self.r, self.last = head.r, super().render(head, size)
@@ -81,16 +81,21 @@ def test_the_truth_is_all_closer(model, world, monkeypatch):
     enlarged = rows["48 px, true coarse: fine, enlarged to 96"]
     assert rows["96 px, true coarse: fine"]["mean_deg"] < enlarged["mean_deg"]
     assert enlarged["closer_percent"] < rows["96 px, true coarse: fine"]["closer_percent"]
-    assert "2 synthetic heads" in report["protocol"] and "48, 96 px" in report["protocol"]
+    assert (
+        "Natural" not in report["protocol"]
+        and "2 synthetic heads" in report["protocol"]
+        and "48, 96 px" in report["protocol"]
+    )
 
 
 def test_doing_nothing_is_no_closer(model, world, monkeypatch, capsys):
     monkeypatch.setattr(evaluate_print_through, "DEFAULT_FACES", 1)
     monkeypatch.setattr(evaluate_detail, "DetailWorld", lambda face_model: world)
-    config = evaluate.EvaluateConfig("detail", sizes=(48,), faces=1, severity=2.0)
+    config = evaluate.EvaluateConfig("detail", sizes=(48,), faces=1, severity=2.0, natural=True)
     report = evaluate.run(config, networks(model, world, nothing))
     coarse, smoothed, fine = report["rows"][:3]
     assert "severity up to 2:" in report["protocol"] and world.severity == 2.0
+    assert "Natural: lights cast shadows" in report["protocol"] and world.natural
     assert fine["name"] == "48 px, true coarse: fine" and "closer_percent" not in coarse
     assert fine["closer_percent"] == pytest.approx(0.0) and fine["heads_closer"] == 0
     assert smoothed["name"] == "48 px, true coarse: smoothed" and smoothed["mean_deg"] != coarse["mean_deg"]
@@ -190,6 +195,8 @@ def test_refuses_in_words(model, world, tmp_path):
         DetailEvaluationConfig(severity=5.0)
     with pytest.raises(ValueError, match="expected severity for detail, received it for shading"):
         evaluate.run(evaluate.EvaluateConfig("shading", photos="x", severity=2.0), networks=object())
+    with pytest.raises(ValueError, match="expected natural for detail, received it for shading"):
+        evaluate.run(evaluate.EvaluateConfig("shading", photos="x", natural=True), networks=object())
     with pytest.raises(FileNotFoundError, match="nowhere"):
         settings = DetailEvaluationConfig(photos=str(tmp_path / "nowhere"), faces=1)
         evaluate_detail.run(networks(model, world, nothing), settings, world)

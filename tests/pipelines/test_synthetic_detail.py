@@ -174,3 +174,29 @@ def test_painted_marks_lie_on_the_face(world):
         places = (np.stack([column, row], -1) + 0.5) * MM_PER_CELL + synthetic_skin._LOW
         low, high = chart.landmarks.min(0), chart.landmarks.max(0) + [0.0, 30.0]
         assert (places >= low).all() and (places <= high).all()
+
+
+def test_natural_heads_have_a_shape_and_shadows_of_their_own(world, head):
+    natural = world.head(3, natural=True)
+    assert natural.light.cast > 0 == head.light.cast and head.fullness is None
+    for name in ("r", "albedo", "relief", "marks"):
+        np.testing.assert_array_equal(getattr(natural, name), getattr(head, name))
+    assert 0.15 < natural.fullness.std() < 1.7
+    plain, own = (world.render(one, 128) for one in (head, dataclasses.replace(natural, light=head.light)))
+    np.testing.assert_array_equal(plain.coarse, own.coarse)
+    np.testing.assert_array_equal(plain.relief, own.relief)
+    both = plain.skin & own.skin
+    rise = (own.depth - plain.depth) / plain.px_per_mm
+    assert 0.1 < rise[both].std() < 3.0
+    # 20 mm are 10 px here: what is added bends little from pixel to pixel.
+    inside = both[:, 2:] & both[:, 1:-1] & both[:, :-2]
+    assert np.abs(np.diff(rise, 2, axis=1))[inside].mean() < 0.1 * rise[both].std()
+    # From the left, the nose hides light from the cheek to its right; what it doesn't reach stays as it was.
+    side = dataclasses.replace(head.light, directions=np.array([[-0.8, -0.1, 0.59]]), strengths=np.ones(1))
+    bare = dataclasses.replace(head, noise=0.0, blur=0.0)
+    lit, shaded = (
+        world.render(dataclasses.replace(bare, light=dataclasses.replace(side, cast=cast)), 128).image
+        for cast in (0.0, 0.05)
+    )
+    np.testing.assert_array_equal(shaded > lit + 1e-6, False)
+    assert 0.005 < (lit - shaded > 0.05)[plain.skin].mean() < 0.6

@@ -57,6 +57,11 @@ def configure(parser: argparse.ArgumentParser):
         metavar="X",
         help="of the oldest skin for `detail`, 0.25 to 4: how deep folds are (default: 1; beyond it skin sags, too)",
     )
+    parser.add_argument(
+        "--natural",
+        action="store_true",
+        help="for `detail`: heads that cast shadows and have a shape beyond the face model's, as on photographs",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
 
 
@@ -71,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"expected --faces of at least 1, or 0 for the protocol's own, received {arguments.faces}")
     if arguments.descent < 0:
         raise InputError(f"expected --descent of at least 1, or 0 for FineNet, received {arguments.descent}")
-    names = ("protocol", "model", "photos", "crop", "axes", "descent", "groups", "fits", "faces", "severity", "json")
+    names = ("protocol", "model", "photos", "crop", "axes", "descent", "groups", "fits", "faces")
+    names += ("severity", "natural", "json")
     lists = {name: tuple(getattr(arguments, name)) for name in ("sizes", "amounts")}
     config = evaluate.EvaluateConfig(**lists, **{name: getattr(arguments, name) for name in names})
     try:

@@ -22,24 +22,19 @@ def light_seen(depth: tf.Tensor, mask: tf.Tensor, directions: tf.Tensor, widths:
     atan (z(p + s u) − z(p)) / s over distances s, a light that is δ wide is seen by (α − η) / δ + ½, cut to 0…1.
 
     Args:
-        depth: `[B, H, H, 1]` px, larger is nearer; H is a multiple of `CELLS`, or less.
+        depth: `[B, H, H, 1]` px, larger is nearer.
         mask: `[B, H, H, 1]`, 0 or 1; what is off it hides nothing.
         directions: `[B, L, 3]` unit, from the face to the light: x right, y down, z nearer.
         widths: `[B, L]`, how wide the lights are as seen from the face, radians.
 
     Returns:
         `[B, H, H, L]` in 0…1.
-
-    Raises:
-        ValueError: H is greater than `CELLS` and no multiple of it.
     """
     size, lights = depth.shape[1], directions.shape[1]
-    if size > CELLS and size % CELLS:
-        raise ValueError(f"expected a width that is a multiple of {CELLS} px, or less; received {size}")
-    times = max(size // CELLS, 1)
+    cells = min(size, CELLS)
     depth, mask = tf.cast(depth, tf.float32), tf.cast(mask, tf.float32)
     below = tf.where(mask > 0.0, depth, _FAR_BELOW)
-    small = tf.nn.avg_pool2d(below, times, times, "VALID") / times
+    small = tf.image.resize(below, [cells, cells], "area") * (cells / size)
     small = tf.repeat(small, lights, axis=0)
     towards = tf.reshape(tf.cast(directions, tf.float32), [-1, 3])
     flat = tf.maximum(tf.norm(towards[:, :2], axis=-1, keepdims=True), 1e-4)
