@@ -165,9 +165,14 @@ def _length(name: str, kind: str, size: int) -> int:
     return math.prod(_shape(name, size)) * np.dtype(kind).itemsize
 
 
+def list_heads(folder: Path) -> list[str]:
+    """Paths of a bank's heads."""
+    return sorted(str(path) for path in Path(folder).glob("*.head"))
+
+
 def _heads(folder: Path, size: int) -> tuple[list[str], int]:
     """Paths of a bank's heads, checked, and the width of their pictures in px, of which `size` is a part."""
-    paths = sorted(str(path) for path in folder.glob("*.head"))
+    paths = list_heads(folder)
     if not paths or not (folder / "bank.json").is_file():
         raise FileNotFoundError(
             f"expected heads in {folder}; `python -m tfface.pipelines.detail_bank --output {folder}` renders them"

@@ -4,17 +4,45 @@ import contextlib
 import dataclasses
 import json
 import os
+import sys
 from pathlib import Path
 
 import keras
 
 
-def write_config(config) -> Path:
-    """Creates the folder `config.output`, notes the configuration there and returns the folder."""
+def write_config(config, **found) -> Path:
+    """Creates the folder `config.output`, notes the configuration there and returns the folder.
+
+    A run that goes on with other settings, or other data, than it was begun with says so on stderr: from there on it is
+    no longer what one command repeats.
+
+    Args:
+        config: of the run.
+        found: what there was of the data, to be noted beside it, such as `heads=1200`.
+    """
     output = Path(config.output)
+    path = output / "config.json"
     output.mkdir(parents=True, exist_ok=True)
-    (output / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(dataclasses.asdict(config) | ({"found": found} if found else {}), indent=2) + "\n"
+    if path.is_file() and finished_epochs(output / "backup"):
+        before, now = (_settings(json.loads(one)) for one in (path.read_text(encoding="utf-8"), text))
+        changed = [
+            f"{name} {before.get(name)} → {now.get(name)}"
+            for name in sorted({*before, *now})
+            if before.get(name) != now.get(name)
+        ]
+        if changed:
+            print(f"tfface: {output} goes on with other settings than before: {', '.join(changed)}", file=sys.stderr)
+    path.write_text(text, encoding="utf-8")
     return output
+
+
+def _settings(config: dict, beneath: str = "") -> dict:
+    """{"a.b": value} of nested dicts."""
+    flat = {}
+    for name, value in config.items():
+        flat |= _settings(value, f"{beneath}{name}.") if isinstance(value, dict) else {beneath + name: value}
+    return flat
 
 
 def finished_epochs(backup: Path) -> int:

@@ -20,7 +20,7 @@ from tfface.pipelines.assemble import (
     save_fine_run,
 )
 from tfface.pipelines.coarse_data import CoarseDataConfig, synthetic_batches
-from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
+from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset, list_heads
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
 from tfface.pipelines.precision import policy
 from tfface.pipelines.runs import averaged, finished_epochs, write_config
@@ -206,7 +206,8 @@ def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, origin
     if config.coarse and coarse_net is None:
         coarse_net = load_coarse_run(config.coarse, face_model)
     mirror = face_model.reflection
-    output = write_config(config)
+    found = {"heads": len(list_heads(config.heads.path))} if config.heads.path else {}
+    output = write_config(config, **found)
     model = build(config, face_model, coarse_net, original)
     done = finished_epochs(output / "backup")
     start = done * config.steps_per_epoch
