@@ -122,3 +122,4 @@ def test_hidden_vertices_take_the_median_colour(face):
 def test_depth_is_spread_over_the_grid_once(face):
     assert face.depth is face.depth
     assert repr(face).startswith("Face(box=[60, 50, 140, 160], score=1.00, yaw=-14°")
+    assert "yaw=0°, pitch=0°, roll=-1°" in repr(dataclasses.replace(face, euler_degrees=(-0.2, 0.2, -0.8)))

@@ -78,8 +78,8 @@ class Face:
 
     def __repr__(self) -> str:
         box = ", ".join(f"{value:.0f}" for value in self.box)
-        yaw, pitch, roll = self.euler_degrees
-        return f"Face(box=[{box}], score={self.score:.2f}, yaw={yaw:.0f}°, pitch={pitch:.0f}°, roll={roll:.0f}°)"
+        yaw, pitch, roll = (round(float(angle)) for angle in self.euler_degrees)
+        return f"Face(box=[{box}], score={self.score:.2f}, yaw={yaw}°, pitch={pitch}°, roll={roll}°)"
 
     @functools.cached_property
     def depth(self) -> np.ndarray:

@@ -118,11 +118,11 @@ def angles(light) -> tuple[int, int]:
 
 def describe(face) -> str:
     """Pose, scale and the strongest parts of the expression, as Markdown."""
-    yaw, pitch, roll = face.euler_degrees
+    yaw, pitch, roll = (round(float(angle)) for angle in face.euler_degrees)
     strongest = sorted(face.blendshapes.items(), key=lambda item: -item[1])[:4]
     moved = ", ".join(f"{name} {weight:.2f}" for name, weight in strongest if weight > 0.1) or "none to speak of"
     return (
-        f"Yaw {yaw:.0f}°, pitch {pitch:.0f}°, roll {roll:.0f}°; {face.mm_per_px:.2f} mm per pixel, if the head is of "
+        f"Yaw {yaw}°, pitch {pitch}°, roll {roll}°; {face.mm_per_px:.2f} mm per pixel, if the head is of "
         f"average size. Expression: {moved}."
     )
 

@@ -27,8 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not faces:
         raise InputError(f"no face found in the sample portrait by {arguments.detector}; try the other detector")
     files = faces[0].save(arguments.out, FORMATS, name="astronaut")
-    yaw, pitch, roll = faces[0].euler_degrees
-    print(f"One face: yaw {yaw:.0f}°, pitch {pitch:.0f}°, roll {roll:.0f}°. Look at")
+    yaw, pitch, roll = (round(float(angle)) for angle in faces[0].euler_degrees)
+    print(f"One face: yaw {yaw}°, pitch {pitch}°, roll {roll}°. Look at")
     for what, name in (
         ("preview picture", "astronaut_preview.png"),
         ("the head turning", "astronaut_turntable.gif"),
