@@ -18,8 +18,9 @@ from tfface.networks.cell_net import to_cells
 from tfface.networks.fine_net import SKIN_CELLS, FineNet
 from tfface.networks.weights import save_weights
 from tfface.pipelines.assemble import load_fine_weights, save_fine_run
-from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset, misfit
+from tfface.pipelines.detail_bank import DetailBankConfig, detail_dataset
 from tfface.pipelines.occluders import Occluders, strands
+from tfface.pipelines.photographer import misfit
 from tfface.pipelines.runs import averaged, fit, write_config
 from tfface.pipelines.sampling import seeds, uniform
 from tfface.pipelines.shuffling import seekable_indices
