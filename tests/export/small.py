@@ -24,11 +24,12 @@ COARSE = CoarseNetConfig(
 )
 FINE = FineNetConfig(
     width=0.1,
-    further=(6, 6),
+    further=(6, 6, 6),
     regressor=(8,),
     slopes=True,
     standardise=True,
     light=4.0,
+    broad=True,
     smooth_upsampling=True,
     skin=(4, 6),
 )
