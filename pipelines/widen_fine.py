@@ -22,7 +22,7 @@ def widen(narrow: FineNet, wide: FineNet) -> None:
     """
     few, many = narrow.config.channels(), wide.config.channels()
     blocks, more = (*few, *narrow.config.further), (*many, *wide.config.further)
-    kept = {name: getattr(wide.config, name) for name in ("width", "further", "broad", "detail_scale", "detail_noise")}
+    kept = {name: getattr(wide.config, name) for name in ("width", "further", "detail_scale", "detail_noise")}
     alike = dataclasses.replace(narrow.config, **kept) == wide.config
     if not alike or len(blocks) > len(more) or any(a > b for a, b in zip(blocks, more, strict=False)):
         raise ValueError(

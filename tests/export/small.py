@@ -29,7 +29,6 @@ FINE = FineNetConfig(
     slopes=True,
     standardise=True,
     light=4.0,
-    broad=True,
     smooth_upsampling=True,
     skin=(4, 6),
 )

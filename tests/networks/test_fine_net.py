@@ -40,13 +40,7 @@ def test_the_paper_preset_has_the_papers_hypercolumn():
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 22), (5, 9), (3, 2)])
 @pytest.mark.parametrize(
-    "config",
-    [
-        SMALL,
-        FineNetConfig(width=0.125, regressor=(8, 4)),
-        dataclasses.replace(SMALL, further=(6, 5)),
-        dataclasses.replace(SMALL, light=3.0, broad=True, skin=(4, 6)),
-    ],
+    "config", [SMALL, FineNetConfig(width=0.125, regressor=(8, 4)), dataclasses.replace(SMALL, further=(6, 5))]
 )
 def test_it_starts_as_the_identity_at_any_size(size, config):
     inputs = _inputs(*size)
@@ -142,16 +136,11 @@ def test_further_blocks_see_further(further, px):
     assert 0.9 * px < seen.max() - seen.min() + 1 <= px
 
 
-def _ball():
-    """A noisy picture of a ball, its depth and its mask."""
+def test_what_light_leaves_unexplained_is_as_the_losses_have_it():
     y, x = np.mgrid[-1:1:24j, -1:1:28j]
     mask = (x**2 + y**2 < 0.8).astype(np.float32)[None, ..., None]
     depth = (9 * np.sqrt(np.maximum(1 - x**2 - y**2, 0))).astype(np.float32)[None, ..., None]
-    return np.random.default_rng(0).uniform(0.2, 0.8, depth.shape).astype(np.float32), depth, mask
-
-
-def test_what_light_leaves_unexplained_is_as_the_losses_have_it():
-    image, depth, mask = _ball()
+    image = np.random.default_rng(0).uniform(0.2, 0.8, depth.shape).astype(np.float32)
     network = FineNet(dataclasses.replace(SMALL, light=3.0))
     difference, along_x, along_y = tf.unstack(network.prepare(image, depth, mask)[0, ..., 3:6], axis=-1)
     normals, intensity = normals_from_depth(depth, mask), image**2.2
@@ -170,23 +159,6 @@ def test_what_light_leaves_unexplained_is_as_the_losses_have_it():
             tilted = np.array([-p - step[0], -q - step[1], 1.0])
             change = light[0].numpy() @ np.r_[1, tilted / np.linalg.norm(tilted)] - shading[0, r, c, 0]
             np.testing.assert_allclose(found[r, c], change / 1e-3 / max(shading[0, r, c, 0], 0.05), atol=0.02)
-
-
-def test_a_broad_difference_keeps_one_gain_for_the_whole_face():
-    image, depth, mask = _ball()
-    plain, broad = (
-        FineNet(dataclasses.replace(SMALL, light=3.0, broad=b)).prepare(image, depth, mask).numpy() for b in (0, 1)
-    )
-    np.testing.assert_array_equal(np.delete(broad, 6, axis=-1), plain)
-    normals, intensity = normals_from_depth(depth, mask), image**2.2
-    light = estimate_lighting(intensity, np.ones_like(mask), normals, mask, ridge=1e-5)
-    shading = np.maximum(shade(normals, light).numpy(), 1e-3)
-    seen, expected = (np.log(x + 0.1 * x[mask > 0].mean() + 1e-4) for x in (intensity, shading))
-    wanted = 2.0 * np.clip(seen - expected, -1.5, 1.5) * mask
-    np.testing.assert_allclose(broad[..., 6], wanted[..., 0], atol=2e-3)
-    assert wanted.std() > 0.1
-    with pytest.raises(ValueError, match="expected `light` beside `broad`"):
-        FineNetConfig(broad=True)
 
 
 def test_standardised_grey_ignores_exposure():

@@ -34,21 +34,18 @@ def _face():
     return {"image": image, "depth": 5 * depth, "mask": np.ones_like(depth)}
 
 
-@pytest.mark.parametrize("further, broad", [((), False), ((6, 5), False), ((), True)])
-def test_it_answers_the_same_and_new_channels_can_be_read(narrow, further, broad):
-    wide, face = _built(width=0.25, further=further, broad=broad, detail_noise=0.1), _face()
+@pytest.mark.parametrize("further", [(), (6, 5)])
+def test_it_answers_the_same_and_new_channels_can_be_read(narrow, further):
+    wide, face = _built(width=0.25, further=further, detail_noise=0.1), _face()
     widen(narrow, wide)
     before = narrow(face).numpy()
     assert np.abs(before - face["depth"]).max() > 0.01
     np.testing.assert_allclose(wide(face), before, atol=1e-5)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(wide(face) ** 2)
-    more = ["up4_1"] * bool(further) + ["conv1_1"] * broad
-    read = [wide.get_layer(name).kernel for name in ("regressor_1", *more)]
+    read = [wide.get_layer(name).kernel for name in ("regressor_1", *(["up4_1"] if further else []))]
     slope, *below = tape.gradient(loss, read)
     assert all(np.abs(change).max() > 1e-6 for change in below)
-    if broad:
-        assert np.abs(below[-1][:, :, 6]).max() > 1e-6
     for new in (slice(8, 16), slice(32, 48), slice(80, 112)):
         assert np.abs(slope[0, 0, new]).max() > 1e-6
 

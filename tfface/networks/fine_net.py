@@ -46,7 +46,7 @@ class FineNetConfig:
             hypercolumn of 450; published VGG-Face weights fit only 1.
         further: channels of more blocks behind the third, each of two convolutions after one more pooling. What they
             say is brought back by an up-convolution each and added to the last map of the block before. The paper's
-            three see 40 px at a time; two more see 148, the most of a face in a picture of 200 px. () is the paper.
+            three see 40 px at a time; three more see 292, all of a face in a picture of 200 px. () is the paper.
         regressor: channels of the hidden 1×1 convolutions on the hypercolumn.
         slopes: also show the trunk the coarse depth's slopes, in place of two of the three copies of grey.
             The paper shows it grey only; then the direction in which the surface already leans is unknown to
@@ -58,9 +58,6 @@ class FineNetConfig:
             it predicts, gain matched within a Gaussian of this size, and how that shading changes with either slope. A
             network that sees 40 px at a time can't know else where the light comes from, or that there is none. 0 is
             the paper.
-        broad: beside `light`, a seventh channel: the logarithm of the image over the shading that the light predicts,
-            whose gain is the same for the whole face. It shows what is broader than `light`: that a cheek is fuller
-            than the coarse one, where light falls on it another way.
         smooth_upsampling: follow each up-convolution by a fixed 3×3 binomial average, which makes it start as
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
         skin: channels of each level of a whole-face network that tells bare skin from hair, beard, glasses and whatever
@@ -77,7 +74,6 @@ class FineNetConfig:
     slopes: bool = False
     standardise: bool = False
     light: float = 0.0
-    broad: bool = False
     smooth_upsampling: bool = False
     skin: tuple[int, ...] = ()
     detail_scale: float = 1.0
@@ -86,8 +82,6 @@ class FineNetConfig:
     def __post_init__(self):
         if self.width <= 0:
             raise ValueError(f"expected width > 0, received {self.width}")
-        if self.broad and not self.light:
-            raise ValueError("expected `light` beside `broad`, which shows what that light leaves; received 0")
         for name in _WIDTHS:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
@@ -179,8 +173,9 @@ class FineNet(keras.Model):
         self.detail_layer = keras.layers.Conv2D(
             1, 1, kernel_initializer="zeros", use_bias=False, name="detail", dtype="float32"
         )
-        # It starts by taking all for skin, nearly, and doesn't read the channel of `broad`.
-        skin, seen = self.config.skin, 2 + self._trunk_channels - self.config.broad
+        seen = 2 + self._trunk_channels
+        # It starts by taking all for skin, nearly.
+        skin = self.config.skin
         self.skin_net = build_cell_net("skin", skin, seen, SKIN_CELLS, bias=3.0) if skin else None
 
     def _convolution(self, name, filters, size):
@@ -210,7 +205,7 @@ class FineNet(keras.Model):
 
     @property
     def _trunk_channels(self) -> int:
-        return (6 if self.config.light else 3) + self.config.broad
+        return 6 if self.config.light else 3
 
     @property
     def hypercolumn_width(self) -> int:
@@ -249,7 +244,7 @@ class FineNet(keras.Model):
             image, depth, mask: [B, H, W, 1], whole faces.
 
         Returns:
-            [B, H, W, 5] float32, or 8 with `light`, 9 with `broad` too.
+            [B, H, W, 5] float32, or 8 with `light`.
         """
         image, depth, mask = (tf.cast(x, tf.float32) for x in (image, depth, mask))
         area = tf.maximum(tf.reduce_sum(mask, [1, 2, 3], keepdims=True), 1.0)
@@ -269,8 +264,7 @@ class FineNet(keras.Model):
         return as_channels([*centred, image, relative])
 
     def _unexplained(self, image, slopes, mask):
-        """The channels of `light`, [B, H, W, 1] each: the relative difference, and the shading's two derivatives; then
-        that of `broad`."""
+        """The channels of `light`, [B, H, W, 1] each: the relative difference, and the shading's two derivatives."""
         # A power by way of its logarithm: runtimes have no fast kernel for powers.
         intensity = tf.exp(CAMERA_GAMMA * tf.math.log(tf.maximum(image, 1e-4)))
         normals = normal_maps(*slopes, mask)
@@ -281,7 +275,6 @@ class FineNet(keras.Model):
         ambient, *directed = tf.unstack(light[:, :, None, None, None], axis=1)
         along = tf.add_n([light * normal for light, normal in zip(directed, normals, strict=True)])
         predicted = tf.maximum(ambient + along, 1e-3) * mask
-        broad = [_log_ratio(intensity, predicted, mask)] if self.config.broad else []
         seen, expected = local_means([intensity, predicted], mask, self.config.light)
         expected = predicted * seen / tf.maximum(expected, 1e-3)
         difference = tf.clip_by_value((intensity - expected) / tf.maximum(seen, 1e-3), -1.0, 1.0) * mask
@@ -291,7 +284,7 @@ class FineNet(keras.Model):
             tf.clip_by_value((along * normal - light) * steepness, -3.0, 3.0) * mask
             for light, normal in zip(directed[:2], normals[:2], strict=True)
         ]
-        return [TRUNK_SCALE * difference, *changes, *broad]
+        return [TRUNK_SCALE * difference, *changes]
 
     def detail(self, prepared, mask, training=None):
         """The detail ẑ − z₀ in px, [B, H, W, 1].
@@ -299,7 +292,7 @@ class FineNet(keras.Model):
         Apart from `prepare`, which needs whole faces, so that training may run it on windows of them.
 
         Args:
-            prepared: [B, H, W, 5, 8 or 9] from `prepare`, or a window of it.
+            prepared: [B, H, W, 5 or 8] from `prepare`, or a window of it.
             mask: [B, H, W, 1], the same window of the mask.
         """
         # Zeros are what "same" convolutions see beyond the border anyway.
@@ -385,10 +378,7 @@ class FineNet(keras.Model):
 
     def skin_logits(self, image, depth, mask, training=None):
         """What `skin` tells on its own grid, [B, 128, 128, 1] from [B, 128, 128, 1] each; above 0 for skin."""
-        prepared = self.prepare(image, depth, mask)
-        if self.config.broad:
-            prepared = tf.concat([prepared[..., :-3], prepared[..., -2:]], axis=-1)
-        return self.skin_net(prepared, training=training)
+        return self.skin_net(self.prepare(image, depth, mask), training=training)
 
     def added(self, image, depth, mask, detailed=None, training=None):
         """What is added to the coarse depth, ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
@@ -445,16 +435,6 @@ def wiener_gain(detail, mask, noise):
         energy, cover = (tf.nn.avg_pool2d(x, 5, 1, "SAME") for x in (energy, cover))
     energy /= tf.maximum(cover, 1e-3)
     return from_cells(energy / (energy + noise**2), detail)
-
-
-def _log_ratio(intensity, predicted, mask):
-    """2 ln of two pictures' ratio [B, H, W, 1] on the mask, to each of which a tenth of its mean is added."""
-    area = tf.maximum(tf.reduce_sum(mask, [1, 2, 3], keepdims=True), 1.0)
-    logarithms = [
-        tf.math.log(x + 0.1 * tf.reduce_sum(x * mask, [1, 2, 3], keepdims=True) / area + 1e-4)
-        for x in (intensity, predicted)
-    ]
-    return 2.0 * tf.clip_by_value(logarithms[0] - logarithms[1], -1.5, 1.5) * mask
 
 
 def _doubled(x, taps):
