@@ -104,7 +104,7 @@ def release() -> FineNetConfig:
     """What the shipped weights use."""
     return FineNetConfig(
         width=0.5,
-        further=(192, 192),
+        further=(256, 256, 256),
         regressor=(64, 32),
         slopes=True,
         standardise=True,
