@@ -226,10 +226,35 @@ def test_detail_is_added_to_skin_alone():
         one.set_weights(other.get_weights())
     added = plain(inputs) - inputs["depth"] * inputs["mask"]
     assert np.abs(added).max() > 1e-3
+    # All of it but its mean, since depth has no zero.
+    added -= inputs["mask"] * (np.sum(added) / inputs["mask"].sum())
     for bias, share in ((20.0, 1.0), (-20.0, 0.0)):
         network.skin_net.get_layer("skin_answer").bias.assign([bias])
         found = network(inputs) - inputs["depth"] * inputs["mask"]
-        np.testing.assert_allclose(found, share * added, atol=1e-5)
+        np.testing.assert_allclose(found, share * added, atol=1e-4)
+
+
+def test_what_is_broad_goes_on_beyond_skin_and_what_is_fine_ends_there(monkeypatch):
+    size = 128
+    network, inputs = _gated(size)
+    inputs["mask"][:] = 1.0
+    columns = np.arange(size, dtype=np.float32)
+    ramp, ripples = 0.01 * columns + 7.0, 0.1 * np.sin(np.pi / 2 * columns)
+    skin = np.broadcast_to((columns >= 64)[None, None, :, None], [1, size, size, 1]).astype(np.float32)
+    monkeypatch.setattr(network, "skin", lambda *face, training=None: tf.constant(skin))
+
+    def added(detail):
+        rows = tf.constant(np.broadcast_to(detail[None, None, :, None], [1, size, size, 1]).astype(np.float32))
+        monkeypatch.setattr(network, "detail", lambda *face, training=None: rows)
+        found = network.added(**inputs).numpy()[0, ..., 0]
+        return found[size // 2]
+
+    np.testing.assert_allclose(added(np.full(size, 3.0)), 0.0, atol=1e-4)
+    broad = added(ramp)
+    np.testing.assert_allclose(np.diff(broad)[72:112], 0.01, atol=1e-3)
+    assert np.abs(np.diff(broad)).max() < 0.06 and np.abs(broad[:40]).max() < 0.1 * np.abs(broad[64])
+    fine = added(ripples)
+    assert np.abs(fine[:60]).max() < 0.025 and np.abs(fine[72:112]).max() > 0.09
 
 
 @pytest.mark.parametrize("size", [128, 200])
@@ -246,16 +271,19 @@ def test_detail_that_is_no_stronger_than_noise_fades(size):
     assert gain[:, : size // 4].max() < 0.2 and gain[:, 3 * size // 4 :].min() > 0.75
 
 
-def test_faded_detail_is_the_gain_times_the_detail():
+def test_what_fades_is_the_fine_part_of_detail():
     keras.utils.set_random_seed(1)  # some initial weights fade all of it alike
     noisy = _disturbed(dataclasses.replace(SMALL, detail_noise=0.1))
     plain, inputs = FineNet(SMALL), _inputs(40, 40)
     plain.build()
     plain.set_weights(noisy.get_weights())
     coarse = inputs["depth"] * inputs["mask"]
-    added = plain(inputs) - coarse
-    gain = fine_net.wiener_gain(added, inputs["mask"], 0.1)
-    np.testing.assert_allclose(noisy(inputs) - coarse, gain * added, atol=1e-4)
+    mask, added = inputs["mask"], plain(inputs) - coarse
+    added -= mask * (np.sum(added) / mask.sum())
+    broad = fine_net.broad_part(added, mask)
+    fine = (added - broad) * mask
+    gain = fine_net.wiener_gain(fine, mask, 0.1)
+    np.testing.assert_allclose(noisy(inputs) - coarse, (broad + gain * fine) * mask, atol=1e-4)
     assert np.ptp(gain) > 0.01
 
 

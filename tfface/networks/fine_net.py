@@ -383,11 +383,19 @@ class FineNet(keras.Model):
     def added(self, image, depth, mask, detailed=None, training=None):
         """What is added to the coarse depth, ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
         detail = self.detail(self.prepare(image, depth, mask), mask, training=training)
+        kept = mask if detailed is None else mask * detailed
+        if self.skin_net is None and not self.config.detail_noise:
+            return detail * kept
         if self.skin_net is not None:
-            detail = detail * self.skin(image, depth, mask, training=training)
+            kept = kept * self.skin(image, depth, mask, training=training)
+        # Depth has no zero; and what is broad has no edge where skin ends, and isn't what noise looks like.
+        mean = tf.reduce_sum(detail * kept, [1, 2, 3], keepdims=True)
+        detail -= mean / tf.maximum(tf.reduce_sum(kept, [1, 2, 3], keepdims=True), 1.0)
+        broad = broad_part(detail, kept)
+        fine = (detail - broad) * kept
         if self.config.detail_noise:
-            detail = detail * wiener_gain(detail, mask, self.config.detail_noise)
-        return detail if detailed is None else detail * detailed
+            fine *= wiener_gain(fine, mask, self.config.detail_noise)
+        return (broad + fine) * mask
 
     def call(self, inputs, training=None):
         image, depth, mask = (tf.cast(inputs[name], "float32") for name in ("image", "depth", "mask"))
@@ -435,6 +443,19 @@ def wiener_gain(detail, mask, noise):
         energy, cover = (tf.nn.avg_pool2d(x, 5, 1, "SAME") for x in (energy, cover))
     energy /= tf.maximum(cover, 1e-3)
     return from_cells(energy / (energy + noise**2), detail)
+
+
+def broad_part(detail, kept):
+    """What of a detail is broader than some 15 mm, carried on beyond where it is kept, where it ends within as much.
+
+    Args:
+        detail: [B, H, W, 1] px, whole faces, of mean 0.
+        kept: [B, H, W, 1] in 0…1, how much of it counts.
+    """
+    level, cover = to_cells(detail * kept, NOISE_CELLS), to_cells(kept, NOISE_CELLS)
+    for _ in range(2):
+        level, cover = (tf.nn.avg_pool2d(x, 5, 1, "SAME") for x in (level, cover))
+    return from_cells(level / (cover + 0.05), detail)
 
 
 def _doubled(x, taps):
