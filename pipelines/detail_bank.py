@@ -50,7 +50,7 @@ class DetailBankConfig:
       exact: share of heads whose coarse face is the true one.
       answered: share of heads whose coarse face is what CoarseNet took them for, as `ask` has noted it; `exact` is of
         the rest.
-      off_model: share of heads whose shape isn't quite the face model's: they are up to 2 mm (rms) fuller here and
+      off_model: share of heads whose shape isn't quite the face model's: they are up to 1.6 mm (rms) fuller here and
         flatter there, as people are whom no face model holds.
       flat: share of pictures that are lit from everywhere: there, only what hides the sky from itself is dark.
       painted: share of heads with scribbles and spots painted on them, beside the marks that skin has.

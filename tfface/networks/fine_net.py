@@ -61,11 +61,12 @@ class FineNetConfig:
         smooth_upsampling: follow each up-convolution by a fixed 3×3 binomial average, which makes it start as
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
         skin: channels of each level of a whole-face network that tells bare skin from hair, beard, glasses and whatever
-            else is before the face; detail is multiplied by its answer. () is the paper, which has no such network.
+            else is before the face; detail is multiplied by its answer, but for what is broad, which goes on smoothly
+            (`broad_part`). () is the paper, which has no such network.
         detail_scale: px per unit of the last convolution.
-        detail_noise: slope, px per px, of what the last convolution says where there is nothing. Detail is multiplied
-            by e / (e + detail_noise²) (Wiener 1949), e the mean square of its own slopes around a pixel: what is
-            fainter is more often noise, or paint, than shape. 0 is the paper, and what training uses.
+        detail_noise: slope, px per px, of what the last convolution says where there is nothing. Detail, but for what
+            is broad, is multiplied by e / (e + detail_noise²) (Wiener 1949), e the mean square of its own slopes around
+            a pixel: what is fainter is more often noise, or paint, than shape. 0 is the paper, and what training uses.
     """
 
     width: float = 1.0
