@@ -24,7 +24,7 @@ SKIN_CELLS = 128
 """Width of the grid on which `skin` tells skin from the rest: a rim of glasses is two cells wide."""
 
 NOISE_CELLS = 64
-"""Width of the grid on which `detail_noise` looks at how strong detail is."""
+"""Width of the grid on which `detail_noise` looks at how strong detail is, and which holds what of it is broad."""
 
 SKIN_BETWEEN = (0.05, 0.25)
 """Probabilities of skin between which detail goes from nothing to all: deep folds of old people, and what lies in the
@@ -439,10 +439,7 @@ def wiener_gain(detail, mask, noise):
     """
     along_x, along_y = slope_maps(detail, mask)
     energy, cover = to_cells((tf.square(along_x) + tf.square(along_y)) * mask, NOISE_CELLS), to_cells(mask, NOISE_CELLS)
-    # Two boxes of five cells make nearly a Gaussian of two, 3 % of the width.
-    for _ in range(2):
-        energy, cover = (tf.nn.avg_pool2d(x, 5, 1, "SAME") for x in (energy, cover))
-    energy /= tf.maximum(cover, 1e-3)
+    energy = _around(energy) / tf.maximum(_around(cover), 1e-3)
     return from_cells(energy / (energy + noise**2), detail)
 
 
@@ -454,9 +451,14 @@ def broad_part(detail, kept):
         kept: [B, H, W, 1] in 0…1, how much of it counts.
     """
     level, cover = to_cells(detail * kept, NOISE_CELLS), to_cells(kept, NOISE_CELLS)
+    return from_cells(_around(level) / (_around(cover) + 0.05), detail)
+
+
+def _around(cells):
+    """Means around each cell of [B, N, N, 1]: two boxes of five make nearly a Gaussian of two, 3 % of the width."""
     for _ in range(2):
-        level, cover = (tf.nn.avg_pool2d(x, 5, 1, "SAME") for x in (level, cover))
-    return from_cells(level / (cover + 0.05), detail)
+        cells = tf.nn.avg_pool2d(cells, 5, 1, "SAME")
+    return cells
 
 
 def _doubled(x, taps):
