@@ -6,6 +6,8 @@ import numpy as np
 
 from tfface.networks.fine_net import FineNet
 
+_WITHOUT_WEIGHTS = ("detail_scale", "detail_noise", "mirrored")
+
 
 def widen(narrow: FineNet, wide: FineNet) -> None:
     """Gives `wide` the weights of `narrow`: both then answer the same.
@@ -22,7 +24,7 @@ def widen(narrow: FineNet, wide: FineNet) -> None:
     """
     few, many = narrow.config.channels(), wide.config.channels()
     blocks, more = (*few, *narrow.config.further), (*many, *wide.config.further)
-    kept = {name: getattr(wide.config, name) for name in ("width", "further", "detail_scale", "detail_noise")}
+    kept = {name: getattr(wide.config, name) for name in ("width", "further", *_WITHOUT_WEIGHTS)}
     alike = dataclasses.replace(narrow.config, **kept) == wide.config
     if not alike or len(blocks) > len(more) or any(a > b for a, b in zip(blocks, more, strict=False)):
         raise ValueError(

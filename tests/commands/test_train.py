@@ -69,15 +69,17 @@ def test_a_models_description_comes_from_the_command(monkeypatch, capsys):
     assert main([*command, "--describe", "license=CC-BY-4.0", "--describe", "how=x=y", "--describe", "seen=12"]) == 0
     assert main([*command, "--detail-scale", "1.5", "--detail-noise", "0"]) == 0
     assert main([*command, "--no-mirrored"]) == 0
+    assert main([*command, "--detail-mirrored"]) == 0
     described, changes = {"license": "CC-BY-4.0", "how": "x=y", "seen": 12}, {"detail_scale": 1.5, "detail_noise": 0.0}
     assert made[0] == ("a", "b", "c", described, None, {}, None)
-    assert made[1:] == [("a", "b", "c", {}, None, changes, None), ("a", "b", "c", {}, None, {}, False)]
+    assert made[1] == ("a", "b", "c", {}, None, changes, None)
+    assert made[2:] == [("a", "b", "c", {}, None, {}, False), ("a", "b", "c", {}, None, {"mirrored": True}, None)]
     assert main([*command, "--describe", "license"]) != 0
     assert "NAME=VALUE" in capsys.readouterr().err
     assert main([*command, "--detail-scale", "0"]) != 0
     assert "expected --detail-scale of more than 0" in capsys.readouterr().err
     assert main([*command, "--detail-noise", "-1"]) != 0
-    assert "expected --detail-noise of at least 0" in capsys.readouterr().err and len(made) == 3
+    assert "expected --detail-noise of at least 0" in capsys.readouterr().err and len(made) == 4
 
 
 @pytest.mark.parametrize("already", [None, "0"])

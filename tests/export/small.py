@@ -31,6 +31,7 @@ FINE = FineNetConfig(
     light=4.0,
     smooth_upsampling=True,
     skin=(4, 6),
+    mirrored=True,
 )
 
 

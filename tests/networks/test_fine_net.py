@@ -136,6 +136,21 @@ def test_further_blocks_see_further(further, px):
     assert 0.9 * px < seen.max() - seen.min() + 1 <= px
 
 
+@pytest.mark.parametrize("slopes, light", [(True, 3.0), (True, 0.0), (False, 3.0), (False, 0.0)])
+def test_mirrored_detail_is_the_mean_of_both_faces(slopes, light):
+    config = dataclasses.replace(SMALL, slopes=slopes, light=light)
+    plain = _disturbed(config)
+    both = FineNet(dataclasses.replace(config, mirrored=True))
+    both.build()
+    both.set_weights(plain.get_weights())
+    face = _inputs(16, 23)
+    mirror = {name: values[:, :, ::-1] for name, values in face.items()}
+    one, other = plain(face).numpy(), plain(mirror).numpy()[:, :, ::-1]
+    assert np.abs(one - other).max() > 0.1
+    np.testing.assert_allclose(both(face), (one + other) / 2, atol=1e-4)
+    np.testing.assert_allclose(both(face, training=True), one, atol=1e-4)
+
+
 def test_what_light_leaves_unexplained_is_as_the_losses_have_it():
     y, x = np.mgrid[-1:1:24j, -1:1:28j]
     mask = (x**2 + y**2 < 0.8).astype(np.float32)[None, ..., None]

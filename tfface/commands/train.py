@@ -75,6 +75,11 @@ def configure(parser: argparse.ArgumentParser):
         help="slope below which FineNet's detail fades (default: the run's own)",
     )
     together.add_argument(
+        "--detail-mirrored",
+        action=argparse.BooleanOptionalAction,
+        help="whether FineNet sees the mirrored face, too, which takes twice as long (default: as the run has it)",
+    )
+    together.add_argument(
         "--mirrored",
         action=argparse.BooleanOptionalAction,
         help="whether CoarseNet's last pass sees the picture mirrored, too (default: as the run has it)",
@@ -213,6 +218,7 @@ def _assemble(arguments) -> int:
             raise InputError(f"expected --describe NAME=VALUE, received {entry!r}")
         described[name] = int(text) if text.isdecimal() else text
     given = {name: getattr(arguments, name) for name in ("detail_scale", "detail_noise")}
+    given["mirrored"] = arguments.detail_mirrored
     changes = {name: value for name, value in given.items() if value is not None}
     scale, noise = changes.get("detail_scale", 1.0), changes.get("detail_noise", 0.0)
     if not 0.0 < scale < 100.0:

@@ -67,6 +67,8 @@ class FineNetConfig:
         detail_noise: slope, px per px, of what the last convolution says where there is nothing. Detail, but for what
             is broad, is multiplied by e / (e + detail_noise²) (Wiener 1949), e the mean square of its own slopes around
             a pixel: what is fainter is more often noise, or paint, than shape. 0 is the paper, and what training uses.
+        mirrored: detail is the mean of what the network says of the face and of the mirrored face, which takes twice as
+            long; not in training, nor in the paper.
     """
 
     width: float = 1.0
@@ -79,6 +81,7 @@ class FineNetConfig:
     skin: tuple[int, ...] = ()
     detail_scale: float = 1.0
     detail_noise: float = 0.0
+    mirrored: bool = False
 
     def __post_init__(self):
         if self.width <= 0:
@@ -318,6 +321,19 @@ class FineNet(keras.Model):
             x = x[:, : shape[1], : shape[2]]
         return x * self.config.detail_scale * mask
 
+    def _detail_both_ways(self, prepared, mask):
+        """The mean of `detail` of whole faces and of the mirrored faces; not for training."""
+        # What looks to the right, slopes and how shading answers to them, looks to the left there.
+        turned = {1} if self.config.slopes else set()
+        turned |= {4} if self.config.light else set()
+        signs = tf.constant([-1.0 if channel in turned else 1.0 for channel in range(prepared.shape[-1])])
+        seen, where = (
+            tf.concat([prepared, tf.reverse(prepared, [2]) * signs], 0),
+            tf.concat([mask, tf.reverse(mask, [2])], 0),
+        )
+        one, other = tf.split(self.detail(seen, where, training=False), 2)
+        return (one + tf.reverse(other, [2])) / 2.0
+
     def _see_further(self, block, training):
         """The last map of the third block, [B, H/4, W/4, ·], and on it what `further` blocks say."""
         maps = [block]
@@ -383,7 +399,9 @@ class FineNet(keras.Model):
 
     def added(self, image, depth, mask, detailed=None, training=None):
         """What is added to the coarse depth, ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
-        detail = self.detail(self.prepare(image, depth, mask), mask, training=training)
+        prepared = self.prepare(image, depth, mask)
+        both_ways = self.config.mirrored and not training
+        detail = self._detail_both_ways(prepared, mask) if both_ways else self.detail(prepared, mask, training=training)
         kept = mask if detailed is None else mask * detailed
         if self.skin_net is None and not self.config.detail_noise:
             return detail * kept
