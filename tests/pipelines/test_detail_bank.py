@@ -113,6 +113,19 @@ def test_coarse_faces_are_what_coarse_net_took_the_heads_for(folder, tmp_path):
         detail_dataset(config, 48)
 
 
+@pytest.mark.parametrize("at_once", [2, 4])
+def test_every_head_gets_its_own_answers(folder, tmp_path, monkeypatch, at_once):
+    bank = tmp_path / "bank"
+    shutil.copytree(folder, bank)
+    monkeypatch.setattr(detail_bank, "_ASKED_AT_ONCE", at_once)
+    monkeypatch.setattr(detail_bank, "Photographer", lambda *_: lambda head, seed: {"image": head["depth"][..., None]})
+    detail_bank.ask(_Taken(), bank)
+    for head in bank.glob("*.head"):
+        depth = np.fromfile(head, np.float32, SIZE * SIZE, offset=4 * 290)
+        answers = np.fromfile(head.with_suffix(".answers"), np.float32).reshape(2, 290)
+        np.testing.assert_allclose(answers[:, :2], [[depth.mean(), depth.max()]] * 2, rtol=1e-4)
+
+
 def test_older_skin_has_deeper_folds_and_is_the_same_head(folder, make_bank):
     known = np.fromfile(folder / "1000000.head", np.float32, 290)
 
