@@ -106,6 +106,14 @@ def test_a_face_that_fills_the_frame(astronaut):
     assert len(detect(astronaut[60:180, 170:280], "mtcnn")) == 1
 
 
+def test_a_face_too_unsure_to_count_is_looked_at_once_more(monkeypatch):
+    answers = [[(np.array([10.0, 10.0, 80.0, 90.0]), 0.85)], [(np.array([43.0, 48.0, 113.0, 138.0]), 0.95)]]
+    monkeypatch.setitem(detection.DETECTORS, "mtcnn", lambda image: answers.pop(0))
+    (found,) = detect(np.zeros((200, 200, 3), np.uint8))
+    assert found.score == 0.95 and not answers
+    np.testing.assert_allclose(found.box, np.array([43, 48, 113, 138]) - 66)
+
+
 def test_boxes_of_shrunk_and_enlarged_images_are_in_original_pixels(monkeypatch):
     seen = []
 

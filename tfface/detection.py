@@ -150,18 +150,23 @@ def detect(image: np.ndarray, detector: str = "mtcnn", min_score: float = 0.9) -
     """
     if detector not in DETECTORS:
         raise InputError(f"expected detector to be one of {', '.join(DETECTORS)}, received {detector!r}")
-    height, width = image.shape[:2]
     small, scale = _for_detection(image, MAX_DETECTION_SIDE)
-    found = DETECTORS[detector](small)
-    if not found:
-        # A face that fills the frame escapes both detectors; some margin around it lets them see it.
-        small, scale = _for_detection(image, _MAX_MARGIN_SIDE)
-        margin = max(small.shape[:2]) // 3
-        padded = np.pad(small, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
-        found = [(box - margin, score) for box, score in DETECTORS[detector](padded)]
+    found = [(box / scale, score) for box, score in DETECTORS[detector](small)]
+    if kept := _worth_keeping(found, image, detector, min_score):
+        return kept
+    # A face that fills the frame escapes both detectors; some margin around it lets them see it.
+    small, scale = _for_detection(image, _MAX_MARGIN_SIDE)
+    margin = max(small.shape[:2]) // 3
+    padded = np.pad(small, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    found = [((box - margin) / scale, score) for box, score in DETECTORS[detector](padded)]
+    return _worth_keeping(found, image, detector, min_score)
+
+
+def _worth_keeping(found, image: np.ndarray, detector: str, min_score: float) -> list[Detection]:
+    """Of boxes in px of the image, and their scores, the sure ones inside it, one for each face, largest first."""
+    height, width = image.shape[:2]
     detections = []
     for box, score in sorted(found, key=lambda item: -_area(item[0])):
-        box = box / scale
         inside = _intersection(box, (0.0, 0.0, width, height))
         if detector == "mtcnn" and score < min_score or inside < 0.25 * _area(box):
             continue
