@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from tests.fakes import FakeNetworks
 from tfface.cli import main
+from tfface.commands import track
 from tfface.detection import Detection
 from tfface.errors import OutputError
 from tfface.reconstructor import Reconstructor
@@ -80,6 +82,12 @@ def test_a_video_without_faces_says_so(video, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "out" / "overlay.mp4").exists()
 
 
+def test_a_name_too_long_for_a_file_is_no_video(tmp_path, capsys):
+    for name in ("a" * 300 + ".mp4", "1" * 300, "²"):
+        assert main(["track", name, "--out", str(tmp_path / "out")]) == 2
+        assert name in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", [None, b"not a video"])
 def test_what_is_no_video_is_named(content, tmp_path, capsys):
     path = tmp_path / "clip.mp4"
@@ -113,6 +121,30 @@ def test_ctrl_c_leaves_files_that_end_with_the_same_frame(video, tmp_path, monke
     assert main(["track", str(video), "--out", str(out)]) == 0
     assert len((out / "frames.jsonl").read_text().splitlines()) == len(watch(out / "overlay.mp4")[2]) == 3
     assert sorted(p.name for p in out.iterdir()) == ["blendshapes.csv", "frames.jsonl", "overlay.mp4"]
+
+
+def test_ctrl_c_once_more_loses_nothing(video, tmp_path, monkeypatch):
+    def interrupted(self, *error, leave=VideoFile.__exit__):
+        signal.raise_signal(signal.SIGINT)
+        return leave(self, *error)
+
+    monkeypatch.setattr(VideoFile, "__exit__", interrupted)
+    out = tmp_path / "out"
+    assert main(["track", str(video), "--out", str(out), "--max-frames", "3"]) == 0
+    assert len((out / "frames.jsonl").read_text().splitlines()) == len(watch(out / "overlay.mp4")[2]) == 3
+    assert sorted(p.name for p in out.iterdir()) == ["blendshapes.csv", "frames.jsonl", "overlay.mp4"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk to pretend with")
+def test_a_full_disk_is_named(video, tmp_path, monkeypatch, capsys):
+    full = {"frames.jsonl": "/dev/full"}
+    monkeypatch.setattr(
+        track, "open", lambda path, *how, **more: open(full.get(path.name[1:-5], path), *how, **more), raising=False
+    )
+    out = tmp_path / "out"
+    assert main(["track", str(video), "--out", str(out)]) == 1
+    assert "frames.jsonl: can't be written (No space left on device)" in capsys.readouterr().err
+    assert "frames.jsonl" not in os.listdir(out) and not [name for name in os.listdir(out) if "part" in name]
 
 
 @pytest.mark.parametrize("height, width, rate", [(145, 177, 24000 / 1001), (144, 177, 30000 / 1001), (33, 34, 12.5)])

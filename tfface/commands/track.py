@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import csv
 import json
+import os
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from tfface.commands.quiet import import_tensorflow
 from tfface.commands.reconstruct import ModelError, add_shared, load_reconstructor, positive, prepare_out
-from tfface.errors import InputError
+from tfface.errors import InputError, OutputError
 
 HELP = "follow the faces of a video"
 FILES = ("overlay.mp4", "frames.jsonl", "blendshapes.csv")
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Tracks; returns the exit code: 1 if no frame had a face."""
     prepare_out(arguments.out)
     source = arguments.video
-    if source.isdigit() and not Path(source).exists():
+    if source.isascii() and source.isdigit() and len(source) < 4 and not os.path.exists(source):
         source = int(source)
     import_tensorflow()
     from tfface.tracking.video import Frames
@@ -73,14 +74,14 @@ def _track(frames, reconstructor, arguments) -> tuple[int, int]:
         video = None
         if not arguments.no_overlay:
             video = stack.enter_context(VideoFile(out / "overlay.mp4", frames.rate, frames.height, frames.width))
-        rows = csv.writer(table.file, lineterminator="\n")
+        rows = csv.writer(table, lineterminator="\n")
         names = list(reconstructor.face_model.action_names)
         rows.writerow(["frame", "seconds", "face", *names])
         with contextlib.suppress(KeyboardInterrupt):
             for number, (image, seconds) in enumerate(steps):
                 faces = tracker(image, seconds)
                 with _uninterrupted():
-                    lines.file.write(json.dumps(_record(number, seconds, faces), allow_nan=False) + "\n")
+                    lines.write(json.dumps(_record(number, seconds, faces), allow_nan=False) + "\n")
                     for face in faces:
                         weights = [f"{face.blendshapes[name]:.4f}" for name in names]
                         rows.writerow([number, f"{seconds:.4f}", face.id, *weights])
@@ -89,6 +90,9 @@ def _track(frames, reconstructor, arguments) -> tuple[int, int]:
                     total, seen = number + 1, seen + bool(faces)
                 if total == arguments.max_frames:
                     break
+        # Whoever presses Ctrl-C once more wants it to end, not to lose what there is.
+        with contextlib.suppress(KeyboardInterrupt), _uninterrupted():
+            stack.close()
     return total, seen
 
 
@@ -131,18 +135,40 @@ def _record(number: int, seconds: float, faces) -> dict:
 
 
 class _Growing:
-    """A text file that takes its name when it is complete, and vanishes when an error ends it."""
+    """A text file that takes its name when it is complete or a person interrupts, and vanishes when an error ends it.
+
+    Raises:
+      OutputError: it can't be written; also from `write` and at the end.
+    """
 
     def __init__(self, path: Path):
         self.path, self._part = path, path.with_name(f".{path.name}.part")
 
     def __enter__(self):
-        self.file = open(self._part, "w", encoding="utf-8")  # noqa: SIM115 - closed on the way out
+        with self._named():
+            self._file = open(self._part, "w", encoding="utf-8")  # noqa: SIM115 - closed on the way out
         return self
 
+    def write(self, text: str):
+        with self._named():
+            self._file.write(text)
+
     def __exit__(self, kind, *_):
-        self.file.close()
-        if kind is None:
-            self._part.replace(self.path)
-        else:
+        try:
+            if kind is None or issubclass(kind, KeyboardInterrupt):
+                with self._named():
+                    self._file.close()
+                    self._part.replace(self.path)
+        finally:
+            with contextlib.suppress(OSError):  # what is still to be written goes nowhere
+                self._file.close()
             self._part.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _named(self):
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: can't be written ({error.strerror or error}); free some space or choose another folder"
+            ) from error

@@ -1,6 +1,7 @@
 """Frames in, from a file or a camera, and pictures of followed faces out."""
 
 import contextlib
+import os
 import subprocess
 import tempfile
 import time
@@ -30,7 +31,7 @@ class Frames:
 
     def __init__(self, source: str | int):
         self.camera = isinstance(source, int)
-        if not self.camera and not Path(source).is_file():
+        if not self.camera and not os.path.isfile(source):
             raise InputError(f"{source}: expected a video file or the number of a camera, found no such file")
         self._capture = cv2.VideoCapture(source if self.camera else str(source))
         good, self._first = self._capture.read() if self._capture.isOpened() else (False, None)
