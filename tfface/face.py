@@ -311,14 +311,17 @@ class Face:
         if kind == "detail":
             return self._encode_detail(name)
         if kind == "depth":
-            millimetres = np.nan_to_num(self.depth * self.mm_per_px)
+            # Not `self.depth`, which stays in memory: a group's photograph has many faces and one large grid for each.
+            depth = self._on_grid(self.patch.fine)
+            millimetres = np.nan_to_num(depth * self.mm_per_px)
             code = np.clip(np.rint(PNG_DEPTH_ZERO + PNG_DEPTH_PER_MM * millimetres), 1, 65535)
-            code = np.where(np.isfinite(self.depth), code, 0).astype(np.uint16)
-            return {f"{name}_depth.npy": npy_bytes(self.depth), f"{name}_depth.png": png_bytes(code)}
+            code = np.where(np.isfinite(depth), code, 0).astype(np.uint16)
+            return {f"{name}_depth.npy": npy_bytes(depth), f"{name}_depth.png": png_bytes(code)}
         if kind == "normals":
-            flipped = np.nan_to_num(self.normals * np.array([1, -1, 1], np.float32), nan=-1.0)
+            normals = self._on_grid(self.patch_normals)
+            flipped = np.nan_to_num(normals * np.array([1, -1, 1], np.float32), nan=-1.0)
             code = np.uint8(np.rint((flipped * 0.5 + 0.5) * 255.0))
-            return {f"{name}_normals.npy": npy_bytes(self.normals), f"{name}_normals.png": png_bytes(code)}
+            return {f"{name}_normals.npy": npy_bytes(normals), f"{name}_normals.png": png_bytes(code)}
         if kind == "preview":
             from tfface.preview import preview_sheet
 
