@@ -241,6 +241,34 @@ def test_demo_says_where_to_look(tmp_path, capsys):
         assert str(tmp_path / "demo" / name) in printed and (tmp_path / "demo" / name).exists()
 
 
+def test_demo_does_without_a_web_page(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "k3d", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["demo", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "astronaut.glb").exists() and not (tmp_path / "astronaut.html").exists()
+
+
+def test_a_name_too_long_for_a_file_is_one_bad_photo(folder, capsys):
+    names = [str(folder / ("a" * 300 + ".jpg")), str(folder / "photos" / "a.jpg")]
+    assert main(["reconstruct", *names, "--out", str(folder / "out")]) == 1
+    printed = capsys.readouterr()
+    assert "a.jpg: 1 face in" in printed.out and names[0] in printed.err and "Traceback" not in printed.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_a_name_that_cannot_be_shown_stops_nothing(folder, capsys):
+    os.rename(folder / "photos" / "a.jpg", os.fsencode(folder / "photos") + b"/\xff.jpg")
+    assert main(["reconstruct", str(folder / "photos"), "--out", str(folder / "out")]) == 0
+    assert "\\udcff.jpg: 1 face in" in capsys.readouterr().out
+
+
+def test_results_go_to_stdout_beside_a_bar_too(folder, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes stderr for a terminal
+    assert main(["reconstruct", str(folder / "photos"), "--out", str(folder / "out")]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("1 face in") == 2 and "reconstructing" not in printed.out and printed.err
+
+
 def test_help_does_not_wait_for_tensorflow():
     code = "import sys, tfface.cli\ntry: tfface.cli.main(['--help'])\nexcept SystemExit: pass\n"
     code += "sys.exit('tensorflow' in sys.modules or 'cv2' in sys.modules)"

@@ -46,6 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     """
     # Before anything imports TensorFlow: its start-up log is for its developers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if hasattr(sys.stdout, "reconfigure"):
+        # A photo's name that the terminal can't show is no reason to stop.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         arguments = build_parser().parse_args(argv)
         code = arguments.run(arguments)

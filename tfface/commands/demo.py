@@ -2,7 +2,7 @@
 
 import argparse
 
-from tfface.commands.reconstruct import FORMATS, ModelError, add_shared, load_reconstructor, prepare_out
+from tfface.commands.reconstruct import ModelError, add_shared, all_formats, load_reconstructor, prepare_out
 from tfface.errors import InputError
 
 HELP = "reconstruct a sample portrait and say where to look"
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     faces = reconstructor(astronaut(), detector=arguments.detector, max_faces=1)
     if not faces:
         raise InputError(f"no face found in the sample portrait by {arguments.detector}; try the other detector")
-    files = faces[0].save(arguments.out, FORMATS, name="astronaut")
+    files = faces[0].save(arguments.out, all_formats(), name="astronaut")
     yaw, pitch, roll = (round(float(angle)) for angle in faces[0].euler_degrees)
     print(f"One face: yaw {yaw}°, pitch {pitch}°, roll {roll}°. Look at")
     for what, name in (

@@ -37,7 +37,8 @@ def collect(names, out) -> tuple[list[Photo], list[tuple[str, str]]]:
     found, problems, seen = [], [], set()
     for name in names:
         path = Path(name)
-        if not path.is_dir():
+        # Path.is_dir raises where one may not look, and loading the photo says so in a sentence.
+        if not os.path.isdir(path):
             candidates = [(path, PurePath(path.stem))]
         else:
             paths, errors = _search(path, out)

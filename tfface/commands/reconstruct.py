@@ -175,7 +175,7 @@ def _formats_and_photos(arguments) -> tuple[tuple[str, ...], list[str]]:
     for word in arguments.formats:
         parts = [part for part in word.lower().split(",") if part]
         if all(part in (*FORMATS, "all") for part in parts):
-            formats += _all_formats() if "all" in parts else parts
+            formats += all_formats() if "all" in parts else parts
         elif os.path.exists(word):
             photos.append(word)
         else:
@@ -196,7 +196,7 @@ def _formats_and_photos(arguments) -> tuple[tuple[str, ...], list[str]]:
     return tuple(dict.fromkeys(formats)), photos
 
 
-def _all_formats() -> tuple[str, ...]:
+def all_formats() -> tuple[str, ...]:
     """All of `FORMATS`; a web page only where the package that draws it is installed."""
     from importlib.util import find_spec
 
@@ -273,7 +273,8 @@ class _Reporter:
         elif not self.quiet:
             count = len(record["faces"])
             line = f"{photo.path}: {count} {'face' if count == 1 else 'faces'} in {record['folder']}"
-            if self.progress.disable:
+            # The bar's console writes around the bar, but to stderr: that would leave `tfface … > done.txt` empty.
+            if self.progress.disable or not sys.stdout.isatty():
                 print(line, flush=True)
             else:
                 self.console.print(line, markup=False, soft_wrap=True)
