@@ -9,6 +9,8 @@ from pathlib import Path
 
 import keras
 
+from tfface.output import make_folder
+
 
 def write_config(config, **found) -> Path:
     """Creates the folder `config.output`, notes the configuration there and returns the folder.
@@ -19,10 +21,13 @@ def write_config(config, **found) -> Path:
     Args:
         config: of the run.
         found: what there was of the data, to be noted beside it, such as `heads=1200`.
+
+    Raises:
+        OutputError: the folder can't be created.
     """
     output = Path(config.output)
     path = output / "config.json"
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     text = json.dumps(dataclasses.asdict(config) | ({"found": found} if found else {}), indent=2) + "\n"
     if path.is_file() and finished_epochs(output / "backup"):
         before, now = (_settings(json.loads(one)) for one in (path.read_text(encoding="utf-8"), text))

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 
+import pytest
+
+from tfface.errors import OutputError
 from tfface.pipelines.runs import write_config
 
 
@@ -17,6 +20,12 @@ class _Config:
     output: str
     rate: float = 0.1
     data: _Data = _Data()
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(OutputError, match="expected a folder for the results"):
+        write_config(_Config(str(tmp_path / "run")))
 
 
 def test_a_run_that_goes_on_with_something_else_says_so(tmp_path, capsys):

@@ -5,7 +5,7 @@ photographs light explains. docs/evaluation.md has every protocol in words."""
 
 import argparse
 
-from tfface.errors import InputError
+from tfface.errors import InputError, OutputError
 
 HELP = "measure a trained model: depth, pose, landmarks, normals and detail"
 PROTOCOLS = ("synthetic", "landmarks", "depth", "normals", "detail", "shading")
@@ -82,7 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
     config = evaluate.EvaluateConfig(**lists, **{name: getattr(arguments, name) for name in names})
     try:
         report = evaluate.run(config)
-    except (FileNotFoundError, ValueError) as error:
+    except (OutputError, BrokenPipeError):
+        raise
+    except (OSError, ValueError) as error:
         raise InputError(str(error)) from error
     evaluate.show(report)
     return 0

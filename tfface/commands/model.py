@@ -2,7 +2,7 @@
 
 import argparse
 
-from tfface.errors import InputError
+from tfface.errors import InputError, OutputError
 
 KINDS = ("basel-2009", "basel", "flame", "ict", "surrey")
 HELP = "build, convert or describe a face model"
@@ -52,7 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
             model.save(arguments.output)
         else:
             model = MorphableModel.load(arguments.path) if arguments.path else MorphableModel.default()
-    except (FileNotFoundError, ValueError) as error:
+    except (OutputError, BrokenPipeError):
+        raise
+    except (OSError, ValueError) as error:
         raise InputError(str(error)) from error
     print(f"{model.name} {model.version}, {model.license}: {model.source}")
     print(f"{len(model.mean)} vertices, {len(model.triangles)} triangles, regions {', '.join(model.region_names)}")

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import sys
 
-from tfface.errors import InputError
+from tfface.errors import InputError, OutputError
 
 _CORRECTIONS = ("refine", "look")
 HELP = "train the networks, or go on with a run"
@@ -111,7 +111,9 @@ def run(arguments: argparse.Namespace) -> int:
             "assemble": _assemble,
         }
         return stages[arguments.stage](arguments)
-    except (FileNotFoundError, ValueError) as error:
+    except (OutputError, BrokenPipeError):
+        raise
+    except (OSError, ValueError) as error:
         raise InputError(str(error)) from error
 
 
