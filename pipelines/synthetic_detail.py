@@ -31,7 +31,9 @@ POSES = SamplingConfig(yaw_degrees=45.0, pitch_degrees=20.0, roll_degrees=15.0)
 """Poses in which most of the skin is seen."""
 # Forty shifts of a large picture: one by one they take several times as long.
 _sky_graph = tf.function(sky_seen, autograph=False)
-_PHONG = 0.75
+_PHONG = 0.5
+"""Half way from a flat triangle to its corners' tangent planes lies any quadratic; see `rendering.depth`. More would
+bulge every triangle, and FineNet would learn to."""
 _SMOOTH_MM = 1.2
 _STEEP = 0.3
 LIGHT_WIDTHS = (0.03, 0.5)
