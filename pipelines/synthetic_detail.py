@@ -266,7 +266,8 @@ class DetailWorld:
             self._kept = key, self._smooth_surface(head, size)
         surface, relief, marks = self._kept[1], 0.0, 1.0
         if head.fullness is not None:
-            rise = self.chart.sample(head.fullness, surface["places"]) * surface["scale"] * surface["facing"]
+            rise = self.chart.sample(head.fullness, surface["places"]) * surface["scale"]
+            rise = rise / np.maximum(surface["facing"], 0.25)
             surface = surface | {"depth": surface["depth"] + rise * surface["mask"]}
         if head.relief is not None:
             # Fades where the surface is seen edge-on, and a depth map can't hold it.

@@ -186,6 +186,12 @@ def test_natural_heads_have_a_shape_and_shadows_of_their_own(world, head):
     np.testing.assert_array_equal(plain.coarse, own.coarse)
     np.testing.assert_array_equal(plain.relief, own.relief)
     both = plain.skin & own.skin
+    # Along the normal, as relief is.
+    flat = dataclasses.replace(natural, fullness=np.ones_like(natural.fullness), light=head.light)
+    lifted = world.render(flat, 128)
+    both &= lifted.skin
+    along = ((lifted.depth - plain.depth) * plain.normals[..., 2] / plain.px_per_mm)[both]
+    assert np.median(along) == pytest.approx(1.0, abs=0.03)
     rise = (own.depth - plain.depth) / plain.px_per_mm
     assert 0.1 < rise[both].std() < 3.0
     # 20 mm are 10 px here: what is added bends little from pixel to pixel.
