@@ -79,14 +79,14 @@ class Refiner:
         self.networks = networks
         self.world = world or DetailWorld(networks.face_model)
 
-    def fine(self, image: np.ndarray, depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Refined depth `[S, S]` px of grey `[S, S]`, coarse depth and mask."""
-        inputs = {"image": image, "depth": depth, "mask": mask}
+    def fine(self, image: np.ndarray, depth: np.ndarray, mask: np.ndarray, detailed: np.ndarray) -> np.ndarray:
+        """Refined depth `[S, S]` px of grey `[S, S]` and a coarse surface, as `DetailWorld.coarse` has it."""
+        inputs = {"image": image, "depth": depth, "mask": mask, "detailed": detailed}
         batch = {name: tf.constant(value[None, :, :, None], tf.float32) for name, value in inputs.items()}
         return np.asarray(self.networks.fine(batch, training=False), np.float32)[0, ..., 0]
 
-    def coarse(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """CoarseNet's depth and mask `[S, S]` of grey `[S, S]`."""
+    def coarse(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """CoarseNet's surface of grey `[S, S]`, as `DetailWorld.coarse` has it."""
         size, its_size = len(image), self.networks.coarse.config.size
         small = image if size == its_size else resample(image, 0.0, 0.0, size / its_size, its_size, its_size)
         r = np.asarray(self.networks.coarse(tf.constant(small[None, :, :, None]), training=False))[0]
@@ -150,9 +150,9 @@ def _measure(refiner: Refiner, head, sizes) -> dict[str, tuple]:
     found, added = {}, {}
     for size in sizes:
         picture = refiner.world.render(head, size)
-        starts = {"true coarse": (picture.coarse, picture.mask), "CoarseNet": refiner.coarse(picture.image)}
-        for start, (coarse, mask) in starts.items():
-            fine = refiner.fine(picture.image, coarse, mask)
+        true = picture.coarse, picture.mask, picture.detailed
+        for start, surface in {"true coarse": true, "CoarseNet": refiner.coarse(picture.image)}.items():
+            fine, (coarse, mask, _) = refiner.fine(picture.image, *surface), surface
             found[f"{size} px, {start}: coarse"] = picture, coarse, mask, coarse
             smoothed = smooth_depth(coarse, mask, SMOOTH_MM * picture.px_per_mm, picture.px_per_mm)
             found[f"{size} px, {start}: smoothed"] = picture, smoothed, mask, coarse

@@ -73,11 +73,15 @@ def _head(refiner, index: int, size: int) -> dict[str, "_Added"]:
     }
     lights = {"flat": FLAT, "lit": light}
     plain = {name: world.render(dataclasses.replace(smooth, light=of), size) for name, of in lights.items()}
-    answers = {name: refiner.fine(p.image, p.coarse, p.mask) for name, p in plain.items()}
+
+    def refined(picture: Picture) -> np.ndarray:
+        return refiner.fine(picture.image, picture.coarse, picture.mask, picture.detailed)
+
+    answers = {name: refined(picture) for name, picture in plain.items()}
     found = {}
 
     def add(key: str, picture: Picture, name: str, area: np.ndarray) -> None:
-        change = refiner.fine(picture.image, picture.coarse, picture.mask) - answers[name]
+        change = refined(picture) - answers[name]
         found[key] = _added(change / picture.px_per_mm, picture, plain[name], area)
 
     folded = world.render(dataclasses.replace(smooth, light=light, relief=wrinkles(world.chart, 0.9, rng)), size)

@@ -139,6 +139,7 @@ class Picture:
         normals: `[S, S, 3]` float32, of `depth`.
         coarse: `[S, S]` float32 px, the face model alone, as the product renders it.
         mask: `[S, S]` float32, 1 where the face model is seen.
+        detailed: `[S, S]` float32 in 0…1, by how much detail belongs there, see `CoarseSurface`.
         skin: `[S, S]` bool, where detail is measured: whole pixels of skin, 2 px from its edge, not seen edge-on.
         relief: `[S, S]` float32 mm, what was added along the normals.
         marks: `[S, S]` float32, what reflectance was multiplied by.
@@ -150,6 +151,7 @@ class Picture:
     normals: np.ndarray
     coarse: np.ndarray
     mask: np.ndarray
+    detailed: np.ndarray
     skin: np.ndarray
     relief: np.ndarray
     marks: np.ndarray
@@ -215,7 +217,7 @@ class DetailWorld:
         times = max(-(-self.fine_px // size), 1)
         surface = self._surface(head, size * times)
         true = _shrink(surface["depth"] * surface["mask"], times) / times
-        coarse, mask = self.coarse(head.r, size)
+        coarse, mask, detailed = self.coarse(head.r, size)
         true_mask = (mask > 0) & (_shrink(surface["mask"], times) > 0.999)
         normals = image_normals(true, true_mask)
         return Picture(
@@ -224,6 +226,7 @@ class DetailWorld:
             normals=normals,
             coarse=coarse,
             mask=mask,
+            detailed=detailed,
             skin=_measurable(surface, true_mask, times),
             relief=_shrink(surface["relief"], times),
             marks=_shrink(surface["marks"], times),
@@ -253,10 +256,10 @@ class DetailWorld:
     def _renderer(self, size):
         return self._renderers.setdefault(size, FeedbackRenderer(self.model, size))
 
-    def coarse(self, r: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Depth in px and 0/1 mask `[size, size]` of r `[290]`, as the product renders them."""
+    def coarse(self, r: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Depth in px, 0/1 mask and `Picture.detailed` `[size, size]` of r `[290]`, as the product renders them."""
         surface = self._coarse_surface(vertices_image(self.model, tf.constant(r[None], tf.float32), size), size, size)
-        return surface.depth[0, ..., 0].numpy(), surface.mask[0, ..., 0].numpy()
+        return tuple(of_one[0, ..., 0].numpy() for of_one in (surface.depth, surface.mask, surface.detailed))
 
     def _surface(self, head, size) -> dict[str, np.ndarray]:
         """What shading needs, `[size, size]`: depth in px, relief, marks, albedo, skin, facing, mask and sky."""

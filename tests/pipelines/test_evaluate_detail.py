@@ -60,7 +60,7 @@ def nothing(inputs, training=False):
 
 
 def copies(inputs, training=False):
-    return (inputs["depth"] + inputs["image"]) * inputs["mask"]
+    return (inputs["depth"] + inputs["image"] * inputs["detailed"]) * inputs["mask"]
 
 
 def test_the_truth_is_all_closer(model, world, monkeypatch):
