@@ -68,6 +68,14 @@ def test_each_light_has_its_own_shadow_and_none_from_the_front_or_from_beyond_th
     np.testing.assert_array_equal(_seen(depth, flat, ways, 0.1), 1.0)
 
 
+def test_the_rim_of_the_mask_casts_no_shadow_on_itself():
+    # A tilted plane that ends within cells of four pixels, lit from where it goes on.
+    y, x = np.mgrid[:400, :400].astype(np.float32)
+    inside = (np.hypot(x - 201, y - 202) < 150).astype(np.float32)
+    seen = _seen(0.2 * x + 50, inside, [_unit(*way, 0.6) for way in ((1, 0), (-1, 0), (0, 1), (-1, -1))], 0.1)
+    np.testing.assert_array_equal(seen, 1.0)
+
+
 def test_large_pictures_have_the_same_shadows():
     depth, way = np.pad(_balls(), 10), _unit(-0.8, -0.2, 0.5)
     small = _seen(depth, np.ones_like(depth), [way], 0.1)[..., 0]

@@ -33,9 +33,10 @@ def light_seen(depth: tf.Tensor, mask: tf.Tensor, directions: tf.Tensor, widths:
     size, lights = depth.shape[1], directions.shape[1]
     cells = min(size, CELLS)
     depth, mask = tf.cast(depth, tf.float32), tf.cast(mask, tf.float32)
-    below = tf.where(mask > 0.0, depth, _FAR_BELOW)
-    small = tf.image.resize(below, [cells, cells], "area") * (cells / size)
-    small = tf.repeat(small, lights, axis=0)
+    small, cover = (tf.image.resize(x, [cells, cells], "area") for x in (depth * mask, mask))
+    small = tf.repeat(small / tf.maximum(cover, 1e-6) * (cells / size), lights, axis=0)
+    cover = tf.repeat(cover, lights, axis=0)
+    hiding = tf.where(cover > 0.5, small, _FAR_BELOW)
     towards = tf.reshape(tf.cast(directions, tf.float32), [-1, 3])
     flat = tf.maximum(tf.norm(towards[:, :2], axis=-1, keepdims=True), 1e-4)
     u, zero, one = towards[:, :2] / flat, tf.zeros_like(flat), tf.ones_like(flat)
@@ -44,7 +45,7 @@ def light_seen(depth: tf.Tensor, mask: tf.Tensor, directions: tf.Tensor, widths:
         # A pixel's answer is what lies `distance` cells towards the light.
         move = tf.concat([one, zero, u[:, :1] * distance, zero, one, u[:, 1:] * distance, zero, zero], axis=-1)
         there = tf.raw_ops.ImageProjectiveTransformV3(
-            images=small,
+            images=hiding,
             transforms=move,
             output_shape=tf.shape(small)[1:3],
             fill_value=_FAR_BELOW,
@@ -52,7 +53,10 @@ def light_seen(depth: tf.Tensor, mask: tf.Tensor, directions: tf.Tensor, widths:
             fill_mode="CONSTANT",
         )
         slope = tf.maximum(slope, (there - small) / distance)
-    horizon = tf.image.resize(tf.atan(slope), [size, size])
+    # Cells off the mask have no horizon.
+    asked = tf.cast(cover > 0.0, tf.float32)
+    horizon, around = (tf.image.resize(x, [size, size]) for x in (tf.atan(slope) * asked, asked))
+    horizon /= tf.maximum(around, 1e-6)
     elevation = tf.atan2(towards[:, 2:], flat)[:, None, None]
     width = tf.reshape(tf.cast(widths, tf.float32), [-1, 1, 1, 1])
     seen = tf.clip_by_value((elevation - horizon) / width + 0.5, 0.0, 1.0)
