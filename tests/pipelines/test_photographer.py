@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfface.geometry.depth import normals_from_depth
 from tfface.pipelines.detail_bank import DetailBankConfig
-from tfface.pipelines.photographer import Photographer
+from tfface.pipelines.photographer import Photographer, shaded_normals
 
 SIZE = 96
 
@@ -43,3 +43,36 @@ def test_a_hidden_sky_is_dark_in_light_from_everywhere():
     head |= {name: tf.cast(value, tf.uint8) for name, value in {"mask": ones, "skin": ones, "sky": sky}.items()}
     image = world(head, tf.constant([5, 1], tf.int64))["image"].numpy()[0, ..., 0] ** 2.2
     assert image[:, 60:90].mean() / image[:, 6:36].mean() == pytest.approx(0.6, abs=0.02)
+
+
+def test_light_shows_finer_slopes_than_central_differences():
+    y, x = np.mgrid[:40, :48].astype(np.float32)
+    wave, cubic = 0.2 * np.sin(np.pi / 2 * (x + 0.5 * y)), (x - 20) ** 3 / 2000 + (y - 20) ** 2 / 80
+    depth, whole = np.stack([wave, cubic])[..., None], np.ones((2, 40, 48, 1), np.float32)
+    slopes = shaded_normals(tf.constant(depth), tf.constant(whole)).numpy()
+    slopes = -slopes[..., :2] / slopes[..., 2:]
+    inner = (slice(2, -2), slice(2, -2))
+    true = 0.2 * np.pi / 2 * np.cos(np.pi / 2 * (x + 0.5 * y))
+    coarse = -normals_from_depth(tf.constant(depth), tf.constant(whole)).numpy()
+    coarse = coarse[..., :1] / -coarse[..., 2:]
+    # Of waves of four pixels central differences have 0.64, (8 sin ω − sin 2ω) / 6ω is 0.85.
+    np.testing.assert_allclose(slopes[0, ..., 0][inner], 0.849 * true[inner], atol=1e-3)
+    np.testing.assert_allclose(coarse[0, ..., 0][inner], 0.637 * true[inner], atol=1e-3)
+    np.testing.assert_allclose(slopes[1, ..., 0][inner], (3 * (x - 20) ** 2 / 2000)[inner], atol=1e-4)
+    np.testing.assert_allclose(slopes[1, ..., 1][inner], ((y - 20) / 40)[inner], atol=1e-4)
+
+
+def test_light_stops_where_the_surface_does():
+    rng = np.random.default_rng(0)
+    mask = (rng.random((1, 40, 48, 1)) < 0.9).astype(np.float32)
+    mask[:, :, 30:] = 1.0
+    depth = rng.random(mask.shape).astype(np.float32)
+    depth[:, 20:] += 9.0
+    fine, plain = (f(tf.constant(depth), tf.constant(mask), 4.0).numpy() for f in (shaded_normals, normals_from_depth))
+    same = np.isclose(fine, plain).all(-1)[0]
+    assert same[[0, 1, 38, 39, 18, 19, 20, 21]].sum() > 0 and same[mask[0, ..., 0] == 0].all()
+    # What lies off the mask, or behind the jump, has no say.
+    other = np.where(mask > 0, depth, 7.0)
+    np.testing.assert_array_equal(shaded_normals(tf.constant(other), tf.constant(mask)), fine)
+    lower = depth + np.where(np.arange(40) >= 20, 30.0, 0.0)[None, :, None, None].astype(np.float32)
+    np.testing.assert_allclose(shaded_normals(tf.constant(lower), tf.constant(mask)), fine, atol=2e-5)
