@@ -234,7 +234,8 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=N
     paths, full = _heads(Path(config.path), size)
     known = tf.constant(_read_answers(paths)) if config.answered else None
     photographer, table = Photographer(config, size), tf.constant(paths)
-    base = tf.constant(config.seed + 20, tf.int64)
+    # Of its own for each size: two sizes of one step should have nothing in common.
+    base = tf.constant(config.seed + 20 + 1000 * size, tf.int64)
 
     @tf.autograph.experimental.do_not_convert
     def picture(index, rows):
