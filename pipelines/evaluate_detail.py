@@ -19,7 +19,8 @@ PROTOCOL = (
     "freckles, moles, brows, blush and stubble that are no shape; one to three random lights and light from "
     "everywhere, of which folds hide a part from themselves, some gloss, noise and blur; yaw within ±45°. {natural}"
     "Rendered at {sizes} px. “true coarse”: FineNet starts from the depth of the true r without detail; “CoarseNet”: "
-    "from CoarseNet's answer to the picture. “smoothed”: that coarse depth averaged over 2.4 mm, which takes out the "
+    "from CoarseNet's answer to the picture; detail is added where `tfface reconstruct` adds it, so that skin towards "
+    "the crown counts and gets none. “smoothed”: that coarse depth averaged over 2.4 mm, which takes out the "
     "creases between triangles and adds nothing; detail is what “fine” has beyond it. "
     "Pixels: whole ones of skin (no eyes, lips, brows), 2 px from its edge, not seen edge-on, covered by both. "
     "Normals: angle to the truth's in degrees, over all pixels; “closer”: by how much fine's mean is smaller than "
@@ -35,7 +36,7 @@ DEPTH_PROTOCOL = (
 )
 NATURAL = (
     "Natural: lights cast shadows of the face on itself, and 0.2 to 1.6 mm (rms) of a smooth shape, 20 to 60 mm wide, "
-    "are added, which the face model doesn't have; “true coarse” is without it. "
+    "are added along its normals, which the face model doesn't have; “true coarse” is without it. "
 )
 DEFAULT_FACES = 48
 SMOOTH_MM = 2.4
