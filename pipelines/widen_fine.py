@@ -17,14 +17,16 @@ def widen(narrow: FineNet, wide: FineNet) -> None:
 
     Args:
       narrow: a built FineNet.
-      wide: another one, of at least as many channels in each block, and of more blocks or as many, and otherwise alike.
+      wide: another one, of at least as many channels in each block, and of more blocks or as many, with `mixing` if the
+        narrow one has it, and otherwise alike.
 
     Raises:
       ValueError: they differ in something else.
     """
     few, many = narrow.config.channels(), wide.config.channels()
     blocks, more = (*few, *narrow.config.further), (*many, *wide.config.further)
-    kept = {name: getattr(wide.config, name) for name in ("width", "further", *_WITHOUT_WEIGHTS)}
+    grown = ("width", "further", *(() if narrow.config.mixing else ("mixing",)))
+    kept = {name: getattr(wide.config, name) for name in (*grown, *_WITHOUT_WEIGHTS)}
     alike = dataclasses.replace(narrow.config, **kept) == wide.config
     if not alike or len(blocks) > len(more) or any(a > b for a, b in zip(blocks, more, strict=False)):
         raise ValueError(

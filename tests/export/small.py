@@ -25,6 +25,7 @@ COARSE = CoarseNetConfig(
 FINE = FineNetConfig(
     width=0.1,
     further=(6, 6, 6),
+    mixing=True,
     regressor=(8,),
     slopes=True,
     standardise=True,
@@ -54,8 +55,9 @@ def networks(residual: bool = False):
     kernel.assign(random.normal(size=kernel.shape) * scale)
     built.fine.detail_layer.kernel.assign(random.normal(size=built.fine.detail_layer.kernel.shape) * 0.3)
     for block in range(4, 4 + len(FINE.further)):
-        kernel = getattr(built.fine, f"up{block}_1").kernel
-        kernel.assign(random.normal(size=kernel.shape) * 0.3)
+        for name in (f"up{block}_1", f"mix{block}_2"):
+            kernel = getattr(built.fine, name).kernel
+            kernel.assign(random.normal(size=kernel.shape) * 0.3)
     for network in (built.coarse.refine_net, built.coarse.look_net):
         steps = network.get_layer("steps").kernel
         steps.assign(random.normal(size=steps.shape) * 0.05)

@@ -40,7 +40,8 @@ def test_the_paper_preset_has_the_papers_hypercolumn():
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 22), (5, 9), (3, 2)])
 @pytest.mark.parametrize(
-    "config", [SMALL, FineNetConfig(width=0.125, regressor=(8, 4)), dataclasses.replace(SMALL, further=(6, 5))]
+    "config",
+    [SMALL, FineNetConfig(width=0.125, regressor=(8, 4)), dataclasses.replace(SMALL, further=(6, 5), mixing=True)],
 )
 def test_it_starts_as_the_identity_at_any_size(size, config):
     inputs = _inputs(*size)
@@ -74,10 +75,13 @@ def test_padding_to_a_multiple_of_four_changes_nothing_far_from_the_border():
 
 
 @pytest.mark.parametrize("smooth", [False, True])
-@pytest.mark.parametrize("regressor, further", [((8, 4), ()), ((), ()), ((8, 4), (6, 5))])
-def test_the_hypercolumn_is_read_as_if_it_were_put_together(smooth, regressor, further):
+@pytest.mark.parametrize(
+    "regressor, further, mixing", [((8, 4), (), False), ((), (), True), ((8, 4), (6, 5), False), ((8, 4), (6, 5), True)]
+)
+def test_the_hypercolumn_is_read_as_if_it_were_put_together(smooth, regressor, further, mixing):
     keras.utils.set_random_seed(0)  # now and then initial weights make hardly any detail
-    network = _disturbed(dataclasses.replace(SMALL, further=further, regressor=regressor, smooth_upsampling=smooth))
+    changes = {"further": further, "mixing": mixing, "regressor": regressor, "smooth_upsampling": smooth}
+    network = _disturbed(dataclasses.replace(SMALL, **changes))
     rng = np.random.default_rng(1)
     for variable in network.variables:
         if len(variable.shape) == 1:
@@ -87,8 +91,16 @@ def test_the_hypercolumn_is_read_as_if_it_were_put_together(smooth, regressor, f
     x, columns = prepared[..., :-2], []
     named = {layer.name: layer for layer in network.layers}
     for block in range(4, 4 + len(further)):
-        kernel = named[f"up{block}_1"].kernel
-        kernel.assign(rng.normal(0.0, 0.3, kernel.shape))
+        for name in (f"up{block}_1", *([f"mix{block}_2"] if mixing else [])):
+            kernel = named[name].kernel
+            kernel.assign(rng.normal(0.0, 0.3, kernel.shape))
+
+    def mixed(x, block):
+        if not mixing:
+            return x
+        change = named[f"mix{block}_2"](named[f"mix{block}_1"](x))
+        assert np.abs(change).max() > 0.1 * np.abs(x).max()
+        return x + change
 
     def raised(x, name):
         x = named[name](x)
@@ -106,9 +118,9 @@ def test_the_hypercolumn_is_read_as_if_it_were_put_together(smooth, regressor, f
         if block == 3 and further:
             fourth = seen(x, 4, 2)
             fifth = raised(seen(fourth, 5, 2), "up5_1")
-            below = raised(fourth + fifth[:, :2, :3], "up4_1")
+            below = raised(mixed(fourth + fifth[:, :2, :3], 5), "up4_1")
             assert np.abs(below).max() > 0.1 * np.abs(x).max()
-            full = x + below[:, :4, :5]
+            full = mixed(x + below[:, :4, :5], 4)
         for up in range(block - 1):
             full = raised(full, f"up{block}_{up + 1}")
         columns.append(full)

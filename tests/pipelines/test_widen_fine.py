@@ -34,24 +34,26 @@ def _face():
     return {"image": image, "depth": 5 * depth, "mask": np.ones_like(depth)}
 
 
-@pytest.mark.parametrize("further", [(), (6, 5)])
-def test_it_answers_the_same_and_new_channels_can_be_read(narrow, further):
-    wide, face = _built(width=0.25, further=further, detail_noise=0.1), _face()
+@pytest.mark.parametrize("further, mixing", [((), False), ((6, 5), False), ((6, 5), True)])
+def test_it_answers_the_same_and_new_channels_can_be_read(narrow, further, mixing):
+    wide, face = _built(width=0.25, further=further, mixing=mixing, detail_noise=0.1), _face()
     widen(narrow, wide)
     before = narrow(face).numpy()
     assert np.abs(before - face["depth"]).max() > 0.01
     np.testing.assert_allclose(wide(face), before, atol=1e-5)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(wide(face) ** 2)
-    read = [wide.get_layer(name).kernel for name in ("regressor_1", *(["up4_1"] if further else []))]
+    names = ["regressor_1", *(["up4_1"] if further else []), *(["mix4_2"] if mixing else [])]
+    read = [wide.get_layer(name).kernel for name in names]
     slope, *below = tape.gradient(loss, read)
     assert all(np.abs(change).max() > 1e-6 for change in below)
     for new in (slice(8, 16), slice(32, 48), slice(80, 112)):
         assert np.abs(slope[0, 0, new]).max() > 1e-6
 
 
-def test_blocks_grow_too():
-    few, many, face = _built(further=(4,)), _built(width=0.25, further=(6, 5)), _face()
+@pytest.mark.parametrize("mixing", [False, True])
+def test_blocks_grow_too(mixing):
+    few, many, face = _built(further=(4,), mixing=mixing), _built(width=0.25, further=(6, 5), mixing=True), _face()
     rng = np.random.default_rng(3)
     for variable in few.weights:
         variable.assign(variable + 0.1 * rng.normal(size=variable.shape))

@@ -47,6 +47,8 @@ class FineNetConfig:
         further: channels of more blocks behind the third, each of two convolutions after one more pooling. What they
             say is brought back by an up-convolution each and added to the last map of the block before. The paper's
             three see 40 px at a time; three more see 292, all of a face in a picture of 200 px. () is the paper.
+        mixing: wherever what a further block says has been added to a map, two more 3×3 convolutions look at the sum
+            and add to it: a line means another thing on a forehead than beside a nose. The paper has none.
         regressor: channels of the hidden 1×1 convolutions on the hypercolumn.
         slopes: also show the trunk the coarse depth's slopes, in place of two of the three copies of grey.
             The paper shows it grey only; then the direction in which the surface already leans is unknown to
@@ -73,6 +75,7 @@ class FineNetConfig:
 
     width: float = 1.0
     further: tuple[int, ...] = ()
+    mixing: bool = False
     regressor: tuple[int, ...] = (128, 64)
     slopes: bool = False
     standardise: bool = False
@@ -109,6 +112,7 @@ def release() -> FineNetConfig:
     return FineNetConfig(
         width=0.5,
         further=(256, 256, 256),
+        mixing=True,
         regressor=(64, 32),
         slopes=True,
         standardise=True,
@@ -169,7 +173,11 @@ class FineNet(keras.Model):
             before = (*widths, *self.config.further)[block - 2]
             # From zero: a network that is given more blocks answers what it did.
             up = self._up_convolution(f"up{block}_1", before, "zeros")
-            self._further.append(([self._convolution(name, filters, 3) for name in names], up))
+            mixing = []
+            if self.config.mixing:
+                mixing.append(self._convolution(f"mix{block}_1", before, 3))
+                mixing.append(self._convolution(f"mix{block}_2", before, 3, activation=None, initial="zeros"))
+            self._further.append(([self._convolution(name, filters, 3) for name in names], up, mixing))
         self._regressor = [
             self._convolution(f"regressor_{index}", filters, 1)
             for index, filters in enumerate(self.config.regressor, start=1)
@@ -182,13 +190,13 @@ class FineNet(keras.Model):
         skin = self.config.skin
         self.skin_net = build_cell_net("skin", skin, seen, SKIN_CELLS, bias=3.0) if skin else None
 
-    def _convolution(self, name, filters, size):
+    def _convolution(self, name, filters, size, activation="relu", initial="he_normal"):
         layer = keras.layers.Conv2D(
             filters,
             size,
             padding="same",
-            activation="relu",
-            kernel_initializer="he_normal",
+            activation=activation,
+            kernel_initializer=initial,
             name=name,
             dtype=self.dtype_policy,
         )
@@ -226,11 +234,13 @@ class FineNet(keras.Model):
                 channels = layer.filters
             for layer in ups:
                 layer.build((None, None, None, channels))
-        for layers, up in self._further:
+        for layers, up, mixing in self._further:
             for layer in layers:
                 layer.build((None, None, None, channels))
                 channels = layer.filters
             up.build((None, None, None, channels))
+            for layer in mixing:
+                layer.build((None, None, None, up.filters))
         channels = self.hypercolumn_width
         for layer in [*self._regressor, self.detail_layer]:
             layer.build((None, None, None, channels))
@@ -337,15 +347,19 @@ class FineNet(keras.Model):
     def _see_further(self, block, training):
         """The last map of the third block, [B, H/4, W/4, ·], and on it what `further` blocks say."""
         maps = [block]
-        for layers, _ in self._further:
+        for layers, _, _ in self._further:
             x = tf.nn.max_pool2d(maps[-1], 2, 2, "SAME")
             for layer in layers:
                 x = layer(x, training=training)
             maps.append(x)
-        for _, up in reversed(self._further):
+        for _, up, mixing in reversed(self._further):
             raised, above = self._raised(maps.pop(), up), maps.pop()
             # An odd size has been rounded up.
-            maps.append(above + raised[:, : tf.shape(above)[1], : tf.shape(above)[2]])
+            both = above + raised[:, : tf.shape(above)[1], : tf.shape(above)[2]]
+            x = both
+            for layer in mixing:
+                x = layer(x, training=training)
+            maps.append(both + x if mixing else both)
         return maps.pop()
 
     def _read_hypercolumn(self, blocks, extra, layer):
