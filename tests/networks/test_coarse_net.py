@@ -24,6 +24,7 @@ SMALL = CoarseNetConfig(size=64, widths=(8, 8), blocks=(1, 1), stem=8, passes=3)
 
 @pytest.fixture(scope="module")
 def small(model):
+    keras.utils.set_random_seed(0)  # how near to the mean face it starts depends on chance
     return IterativeCoarseNet(model, SMALL)
 
 
