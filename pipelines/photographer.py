@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfface.geometry.depth import as_channels, normal_maps, slope_maps
+from tfface.geometry.depth import as_channels, edges, normal_maps, slope_maps
 from tfface.losses.local import gaussian_matrix
 from tfface.morphable import representation
 from tfface.pipelines.occluders import occlude, smooth_noise, strands
@@ -162,9 +162,7 @@ def shaded_normals(depth: tf.Tensor, mask: tf.Tensor, max_step: float = 4.0) -> 
     slopes = []
     for axis, plain in zip((2, 1), slope_maps(depth, mask, max_step), strict=True):
         size = depth.shape[axis]
-        step = _cut(depth, axis, 1, size - 1) - _cut(depth, axis, 0, size - 1)
-        joined = _cut(mask, axis, 1, size - 1) * _cut(mask, axis, 0, size - 1)
-        joined *= tf.cast(tf.abs(step) < max_step, tf.float32)
+        step, joined = edges(depth, mask, axis, max_step)
         sides = [[2, 2] if k == axis else [0, 0] for k in range(4)]
         steps, all_joined = tf.pad(step, sides), tf.pad(joined, sides)
         two_before, before, after, two_after = (_cut(steps, axis, k, size) for k in range(4))

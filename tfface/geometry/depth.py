@@ -9,7 +9,7 @@ outside leaks in. Only slices, joins and products are used, so that the function
 import tensorflow as tf
 
 
-def _edges(depth, mask, axis, max_step):
+def edges(depth, mask, axis, max_step):
     """Forward differences along `axis` (1 rows, 2 columns) and their 0/1 weights, one fewer than pixels."""
     if axis == 2:
         step = depth[:, :, 1:] - depth[:, :, :-1]
@@ -61,7 +61,7 @@ def slope_maps(depth, mask, max_step=None):
     depth, mask = _check(depth, mask)
     slopes = []
     for axis in (2, 1):
-        step, weight = _edges(depth, mask, axis, max_step)
+        step, weight = edges(depth, mask, axis, max_step)
         (before, after), (has_before, has_after) = _around(step, axis), _around(weight, axis)
         slopes.append((before + after) / tf.maximum(has_before + has_after, 1.0))
     return slopes
@@ -116,7 +116,7 @@ def laplacian(depth, mask, max_step=None):
     depth, mask = _check(depth, mask)
     total = tf.zeros_like(depth)
     for axis in (2, 1):
-        step, weight = _edges(depth, mask, axis, max_step)
+        step, weight = edges(depth, mask, axis, max_step)
         (before, after), (has_before, has_after) = _around(step, axis), _around(weight, axis)
         total += (after - before) * has_before * has_after
     return total
