@@ -19,10 +19,9 @@ import tensorflow as tf
 
 from tfface.morphable import representation
 from tfface.morphable.model import MorphableModel
-from tfface.networks.pretrained import load_pretrained
 from tfface.output import write_files
-from tfface.pipelines.photographer import Photographer
-from tfface.pipelines.sampling import SamplingConfig, seeds, uniform
+from tfface.pipelines.photographer import Photographer, shrink
+from tfface.pipelines.sampling import SamplingConfig, uniform
 from tfface.pipelines.shuffling import seekable_indices
 from tfface.pipelines.synthetic_detail import DetailWorld
 from tfface.pipelines.synthetic_skin import SEVERITIES
@@ -30,10 +29,6 @@ from tfface.progress import tracked
 
 FIRST = 1_000_000
 """Number of the first head; evaluation's are below."""
-_ASKING = 7
-"""Seed of the pictures that CoarseNet is asked about."""
-_ASKED_AT_ONCE = 4
-"""Heads: one by one they take three times as long."""
 POSES = SamplingConfig(yaw_degrees=60.0, pitch_degrees=25.0, roll_degrees=20.0)
 
 
@@ -50,8 +45,9 @@ class DetailBankConfig:
       angle_off: the same for pitch, yaw and roll, degrees.
       place_off: the same for shift (half crop widths) and ln(scale).
       exact: share of heads whose coarse face is the true one.
-      answered: share of heads whose coarse face is what CoarseNet took them for, as `ask` has noted it; `exact` is of
-        the rest.
+      answered: share of heads whose coarse face is what CoarseNet takes their picture for, in whole heads of a batch;
+        `exact` is of the rest.
+      asked: folder of the trained weights whose CoarseNet that is; None for the shipped ones.
       off_model: share of heads whose shape isn't quite the face model's: they are up to 1.6 mm (rms) fuller here and
         flatter there, as people are whom no face model holds.
       flat: share of pictures that are lit from everywhere: there, only what hides the sky from itself is dark.
@@ -59,6 +55,8 @@ class DetailBankConfig:
       cast: share of pictures in which the face itself stands in its lights' way, as a nose does.
       shaded: share of heads that something beside them throws a shadow on.
       covered: share of pictures with something before the face: mostly loose hair, else a hand or the like.
+      enlarged: share of pictures that were up to 2.2 times smaller before.
+      jpeg: share of pictures that were compressed, at a quality of 40 to 95.
       seed: of everything random.
     """
 
@@ -71,12 +69,15 @@ class DetailBankConfig:
     place_off: float = 0.01
     exact: float = 0.3
     answered: float = 0.0
+    asked: str | None = None
     off_model: float = 0.0
     flat: float = 0.125
     painted: float = 0.5
     cast: float = 0.0
     shaded: float = 0.0
     covered: float = 0.0
+    enlarged: float = 0.0
+    jpeg: float = 0.0
     seed: int = 0
 
 
@@ -108,40 +109,6 @@ def write_bank(model, folder: Path, heads: int, size: int = 400, first: int = FI
         if not path.is_file():
             write_files(folder, {path.name: pack(world.surface_sample(world.head(number, POSES, severity), size))})
     write_files(folder, {"bank.json": json.dumps({"size": size, "heads": heads}).encode()})
-
-
-def ask(coarse, folder: Path, answers: int = 2) -> None:
-    """Photographs each head of a bank and notes what CoarseNet takes it for; goes on where it was stopped.
-
-    NUMBER.answers beside the head's file holds r, float32 `[answers, 290]`.
-
-    Args:
-      coarse: an `IterativeCoarseNet`.
-      folder: of the bank.
-      answers: photographs of each head.
-
-    Raises:
-      FileNotFoundError: there is no bank in the folder.
-      ValueError: CoarseNet's size doesn't divide that of the bank, or a file isn't of its size.
-    """
-    paths, full = _heads(folder, coarse.config.size)
-    take = Photographer(DetailBankConfig(batch=_ASKED_AT_ONCE * answers), coarse.config.size)
-
-    @tf.function(autograph=False)
-    def answer(paths, seed):
-        heads = [_unpack(path, full) for path in tf.unstack(paths)]
-        several = {name: tf.repeat(tf.stack([head[name] for head in heads]), answers, axis=0) for name in heads[0]}
-        return tf.reshape(coarse(take(several, seed)["image"], training=False), [len(heads), answers, -1])
-
-    unasked = [path for path in paths if not Path(path).with_suffix(".answers").is_file()]
-    for start in tracked(range(0, len(unasked), _ASKED_AT_ONCE), "asking"):
-        group = unasked[start : start + _ASKED_AT_ONCE]
-        # The last group is filled up with heads whose answers aren't read.
-        filled = group + group[:1] * (_ASKED_AT_ONCE - len(group))
-        seed = tf.constant([_ASKING, paths.index(group[0])], tf.int64)
-        r = np.asarray(answer(tf.constant(filled), seed), np.float32)
-        names = [Path(path).with_suffix(".answers").name for path in group]
-        write_files(folder, {name: of_head.tobytes() for name, of_head in zip(names, r, strict=False)})
 
 
 def pack(sample: dict[str, np.ndarray]) -> bytes:
@@ -192,30 +159,7 @@ def _heads(folder: Path, size: int) -> tuple[list[str], int]:
     return paths, full
 
 
-def _read_answers(paths: list[str]) -> np.ndarray:
-    """What CoarseNet took these heads for, float32 `[N, A, 290]`.
-
-    Raises:
-      FileNotFoundError: it wasn't asked about all of them.
-      ValueError: a file isn't as long as the others.
-    """
-    found = []
-    for path in (Path(path).with_suffix(".answers") for path in paths):
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"expected CoarseNet's answers in {path}; `python -m tfface.pipelines.detail_bank --output "
-                f"{path.parent} --ask` notes them"
-            )
-        found.append(path.read_bytes())
-        if not found[-1] or len(found[-1]) % (4 * representation.SIZE) or len(found[-1]) != len(found[0]):
-            raise ValueError(
-                f"expected answers of {representation.SIZE} float32 in {path}, as many as in the other files; received "
-                f"{len(found[-1])} bytes; delete it, and ask again"
-            )
-    return np.frombuffer(b"".join(found), np.float32).reshape(len(paths), -1, representation.SIZE)
-
-
-def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=None) -> tf.data.Dataset:
+def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=None, coarse=None) -> tf.data.Dataset:
     """Endless batches {"image", "depth", "mask", "skin", "albedo" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
 
     `depth` is the true one in px, `albedo` has all that is painted on it, and `coarse_r` is the face that FineNet is to
@@ -226,13 +170,18 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=N
       size: S, px; divides the size of the heads on disk.
       start: number of the first batch, to resume.
       mirror: the face model's `tfface.morphable.mirror.Mirror`, to show half of the heads mirrored; None shows none.
+      coarse: the `IterativeCoarseNet` that is asked about the first heads of each batch, if any are `answered`.
 
     Raises:
-      FileNotFoundError: there is no bank in the folder, or CoarseNet wasn't asked about its heads, if `answered`.
-      ValueError: the size doesn't divide that of the bank, or a file isn't of its size.
+      FileNotFoundError: there is no bank in the folder.
+      ValueError: the size doesn't divide that of the bank, or a file isn't of its size; heads are to be answered, and
+        there is no CoarseNet, or its pictures are of a size that doesn't divide `size`.
     """
     paths, full = _heads(Path(config.path), size)
-    known = tf.constant(_read_answers(paths)) if config.answered else None
+    asked = round(config.answered * config.batch)
+    if asked and (coarse is None or size % coarse.config.size):
+        received = "none" if coarse is None else f"one of {coarse.config.size} px"
+        raise ValueError(f"expected a CoarseNet for heads.answered whose size divides {size} px, received {received}")
     photographer, table = Photographer(config, size), tf.constant(paths)
     # Of its own for each size: two sizes of one step should have nothing in common.
     base = tf.constant(config.seed + 20 + 1000 * size, tf.int64)
@@ -245,16 +194,11 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=N
             fn_output_signature={name: tf.TensorSpec(_shape(name, full), kind) for name, kind in _LAYOUT},
         )
         batch = photographer(heads, tf.stack([base, index + start]))
-        if config.answered:
-            batch["coarse_r"] = answered(batch["coarse_r"], rows, tf.stack([base + 1, index + start]))
+        if asked:
+            small = shrink(batch["image"][:asked], size // coarse.config.size)
+            answers = coarse(small, training=False)
+            batch["coarse_r"] = tf.concat([answers, batch["coarse_r"][asked:]], axis=0)
         return batch if mirror is None else mirrored(batch, tf.stack([base + 2, index + start]))
-
-    def answered(r, rows, seed):
-        """r, of some heads what CoarseNet took them for."""
-        which, some = seeds(seed, 2)
-        draw = tf.random.stateless_uniform([config.batch], which, 0, known.shape[1], tf.int32)
-        answer = tf.gather(tf.gather(known, rows), draw, axis=1, batch_dims=1)
-        return tf.where(uniform([config.batch, 1], some) < config.answered, answer, r)
 
     def mirrored(batch, seed):
         """Half of the pictures and their r the other way round: more people than there are on disk."""
@@ -284,14 +228,6 @@ def main(arguments=None) -> int:
         default=1.0,
         help="of the oldest skin; beyond 1 folds are deeper, and skin sags (default: 1)",
     )
-    parser.add_argument(
-        "--ask",
-        nargs="?",
-        const="",
-        metavar="MODEL",
-        help="also ask the CoarseNet of this folder of trained weights what it takes each head for (without a folder: "
-        "the shipped ones), for heads.answered",
-    )
     options = parser.parse_args(arguments)
     low, high = SEVERITIES
     if options.heads < 1 or options.size < 32 or not low <= options.severity <= high or options.first < FIRST:
@@ -305,8 +241,6 @@ def main(arguments=None) -> int:
     try:
         model, folder = MorphableModel.default(), Path(options.output)
         write_bank(model, folder, options.heads, options.size, options.first, options.severity)
-        if options.ask is not None:
-            ask(load_pretrained(options.ask or None, model).coarse, folder)
     except (OSError, ValueError) as error:
         print(f"tfface: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Pictures of heads whose surface is known: light, paint, hair, lens and camera, drawn anew every time."""
+"""Pictures of heads whose surface is known: light, paint, hair, lens, camera and file, drawn anew every time."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,6 +6,7 @@ import tensorflow as tf
 from tfface.geometry.depth import as_channels, edges, normal_maps, slope_maps
 from tfface.losses.local import gaussian_matrix
 from tfface.morphable import representation
+from tfface.pipelines.files import compressed, enlarged
 from tfface.pipelines.occluders import occlude, smooth_noise, strands
 from tfface.pipelines.sampling import seeds, uniform
 from tfface.pipelines.synthetic_detail import LIGHT_WIDTHS
@@ -38,18 +39,24 @@ class Photographer:
         times = full // self.size
         skin = tf.cast(head["skin"], tf.float32)[..., None]
         batch = {
-            "image": _shrink(image, times),
-            "depth": _shrink(depth * mask, times) / times,
-            "mask": tf.cast(_shrink(mask, times) > 0.999, tf.float32),
-            "skin": tf.cast(_shrink(skin, times) > 0.999, tf.float32),
-            "albedo": _shrink(albedo, times),
+            "image": shrink(image, times),
+            "depth": shrink(depth * mask, times) / times,
+            "mask": tf.cast(shrink(mask, times) > 0.999, tf.float32),
+            "skin": tf.cast(shrink(skin, times) > 0.999, tf.float32),
+            "albedo": shrink(albedo, times),
             "r": head["r"],
             "coarse_r": misfit(self.config, head["r"], fit),
         }
-        noise, how_much = seeds(camera + 1, 2)
+        noise, how_much, little, file = seeds(camera + 1, 4)
         sigma = tf.random.stateless_uniform([self.config.batch, 1, 1, 1], how_much, 0.0, 0.015)
         grain = tf.random.stateless_normal(tf.shape(batch["image"]), noise) * sigma
-        return batch | {"image": tf.clip_by_value(batch["image"] + grain, 0.0, 1.0)}
+        image = batch["image"] + grain
+        if self.config.enlarged:
+            image = enlarged(image, self.config.enlarged, 2.2, little)
+        image = tf.clip_by_value(image, 0.0, 1.0)
+        if self.config.jpeg:
+            image = compressed(image, self.config.jpeg, (40, 95), file)
+        return batch | {"image": image}
 
     def _off_model(self, r, full, seed):
         """Depth that the face model of r `[B, 290]` doesn't have, px `[B, full, full, 1]`, or 0."""
@@ -67,18 +74,23 @@ class Photographer:
         return rise * mm * px_per_mm[:, None, None, None]
 
     def _paint(self, full, seed):
-        """What reflectance is multiplied by, `[B, full, full, 1]`: lines and spots that are no shape."""
-        line, spot, where, width, dark, hard, some = seeds(seed, 7)
+        """What reflectance is multiplied by, `[B, full, full, 1]`: lines, spots and patches that are no shape."""
+        line, spot, where, width, dark, hard, some, patch, hatch, bare = seeds(seed, 10)
         batch = self.config.batch
 
-        def noise(cells, seed):
-            return tf.image.resize(tf.random.stateless_normal([batch, cells, cells, 1], seed), [full, full], "bicubic")
+        def noise(cells, seed, across=None):
+            values = tf.random.stateless_normal([batch, cells, across or cells, 1], seed)
+            return tf.image.resize(values, [full, full], "bicubic")
 
         one_each = [batch, 1, 1, 1]
         # Level lines of noise 10 mm wide are scribbles of 0.5 to 3 mm, kept where a wider noise is high.
         ink = tf.exp(-tf.square(noise(24, line) / uniform(one_each, width, 0.05, 0.25)))
         ink *= tf.sigmoid((noise(12, where) - 0.5) / 0.1)
         ink = tf.maximum(ink, tf.sigmoid((noise(40, spot) - 1.8) / uniform(one_each, hard, 0.05, 0.4)))
+        # Patches 8 by 16 mm, smooth as make-up or hatched as brows and stubble are; on half of those faces.
+        hatched = uniform(one_each, bare) * tf.sigmoid(noise(130, hatch) / 0.2)
+        patches = tf.sigmoid((noise(30, patch, 15) - 1.2) / uniform(one_each, patch + 1, 0.05, 0.3)) * (1.0 - hatched)
+        ink = tf.maximum(ink, patches * tf.cast(uniform(one_each, bare + 1) < 0.5, tf.float32))
         # One in five is brighter than the skin.
         darkness = uniform(one_each, dark, -0.4, 1.6)
         return tf.exp(-ink * darkness * tf.cast(uniform(one_each, some) < self.config.painted, tf.float32))
@@ -192,6 +204,6 @@ def misfit(config, r: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return r + tf.where(uniform([tf.shape(r)[0], 1], choose) < config.exact, 0.0, off)
 
 
-def _shrink(values: tf.Tensor, times: int) -> tf.Tensor:
+def shrink(values: tf.Tensor, times: int) -> tf.Tensor:
     """Means of `[B, H, W, C]` over squares of `times`×`times` px."""
     return values if times == 1 else tf.nn.avg_pool2d(values, times, times, "VALID")

@@ -8,6 +8,7 @@ from tfface.geometry.mesh import normalize
 from tfface.losses.albedo import grey_albedo
 from tfface.morphable.representation import interpolate as interpolate_r
 from tfface.networks.coarse_net import network_input
+from tfface.pipelines.files import compressed
 from tfface.pipelines.occluders import Occluders, smooth_noise
 from tfface.pipelines.sampling import SamplingConfig, sample_r, seeds, uniform
 from tfface.rendering.feedback import FeedbackRenderer
@@ -26,7 +27,7 @@ class SyntheticConfig:
       lights: number of directional lights.
       noise: highest standard deviation of sensor noise, in grey levels of 1.
       blur: highest standard deviation of the blur, px.
-      jpeg: share of pictures that were compressed.
+      jpeg: share of pictures that were compressed, at a quality of 10 to 80.
     """
 
     size: int = 200
@@ -87,20 +88,6 @@ def _blur(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     return image * (1.0 - share) + blurred * share
 
 
-def _compressed(image: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
-    """Some of the images `[B, H, W, 1]` as JPEG leaves them, at a quality of 10 to 80."""
-    which, how = seeds(seed, 2)
-    batch = image.shape[0]
-    chosen = uniform([batch], which) < share
-    quality = tf.random.stateless_uniform([batch], how, 10, 80, tf.int32)
-
-    def one(inputs):
-        picture, its_quality, is_chosen = inputs
-        return tf.cond(is_chosen, lambda: tf.image.adjust_jpeg_quality(picture, its_quality), lambda: picture)
-
-    return tf.map_fn(one, (image, quality, chosen), fn_output_signature=tf.TensorSpec(image.shape[1:], tf.float32))
-
-
 def photograph(image: tf.Tensor, config: SyntheticConfig, seed: tf.Tensor) -> tf.Tensor:
     """What a camera makes of display-referred grey `[B, H, W, 1]`.
 
@@ -116,7 +103,7 @@ def photograph(image: tf.Tensor, config: SyntheticConfig, seed: tf.Tensor) -> tf
     image = tf.where(uniform([batch, 1, 1, 1], coarse) < 0.15, pixelated, image)
     noise = tf.random.stateless_normal(tf.shape(image), grain)
     image = tf.clip_by_value(image + noise * uniform([batch, 1, 1, 1], level, 0.0, config.noise), 0.0, 1.0)
-    return _compressed(image, config.jpeg, file)
+    return compressed(image, config.jpeg, (10, 80), file)
 
 
 class SyntheticWorld:

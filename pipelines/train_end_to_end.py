@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfface.losses import shading
 from tfface.networks import fine_net
 from tfface.networks.end_to_end import EndToEnd, EndToEndConfig
+from tfface.networks.pretrained import load_pretrained
 from tfface.pipelines import fitted_photos
 from tfface.pipelines.assemble import (
     load_coarse_run,
@@ -94,8 +95,7 @@ def paper(**changes) -> TrainFineConfig:
 
 
 def release(**changes) -> TrainFineConfig:
-    """What the shipped weights were trained with; `heads.path` names the heads with known wrinkles, which
-    CoarseNet was asked about (`detail_bank --ask`)."""
+    """What the shipped weights were trained with; `heads.path` names the heads with known wrinkles."""
     defaults = {
         "data": FittedPhotosConfig(min_face_px=150.0, batch_size=1),
         "heads": DetailBankConfig(
@@ -110,6 +110,8 @@ def release(**changes) -> TrainFineConfig:
             painted=0.35,
             flat=0.2,
             covered=0.1,
+            enlarged=0.3,
+            jpeg=0.3,
         ),
         "model": EndToEndConfig(criterion=shading.release(), window=256, supervised=2.0, marks=1.0),
         "learning_rate": 1e-3,
@@ -215,7 +217,9 @@ def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, origin
     start = done * config.steps_per_epoch
     data = fitted_photos.dataset(config.data, mirror, start=start)
     if config.heads.path:
-        heads = tuple(detail_dataset(config.heads, size, start, mirror) for size in config.heads.sizes)
+        # Not the one that is trained, which would pull FineNet along with its own mistakes.
+        asked = load_pretrained(config.heads.asked, face_model).coarse if config.heads.answered else None
+        heads = tuple(detail_dataset(config.heads, size, start, mirror, asked) for size in config.heads.sizes)
         data = tf.data.Dataset.zip((data, heads)).map(lambda photos, heads: photos | {"heads": heads})
     if config.faces and coarse_net is not None:
         world = CoarseDataConfig(seed=config.seed + 30)

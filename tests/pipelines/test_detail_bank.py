@@ -87,50 +87,32 @@ class _Taken:
     config = SimpleNamespace(size=48)
 
     def __call__(self, image, training):
+        assert image.shape[1] == 48 and not training
         seen = tf.stack([tf.reduce_mean(image, [1, 2, 3]), tf.reduce_max(image, [1, 2, 3])], axis=1)
         return tf.pad(seen, [[0, 0], [0, 288]])
 
 
-def test_coarse_faces_are_what_coarse_net_took_the_heads_for(folder, tmp_path):
-    bank = tmp_path / "bank"
-    shutil.copytree(folder, bank)
-    config = DetailBankConfig(path=str(bank), batch=3, answered=1.0)
-    with pytest.raises(FileNotFoundError, match="--ask"):
-        detail_dataset(config, 48)
-    detail_bank.ask(_Taken(), bank)
-    answers = {path.stem: np.fromfile(path, np.float32).reshape(2, 290) for path in bank.glob("*.answers")}
-    assert len(answers) == 3 and all(one[0, 0] != one[1, 0] for one in answers.values())
-    heads = {path.stem: np.fromfile(path, np.float32, 290) for path in bank.glob("*.head")}
-    picked = set()
-    for batch in detail_dataset(config, 48).take(8).as_numpy_iterator():
-        for r, coarse in zip(batch["r"], batch["coarse_r"], strict=True):
-            (name,) = [name for name, truth in heads.items() if (truth == r).all()]
-            (which,) = np.flatnonzero((answers[name] == coarse).all(1))
-            picked.add((name, which))
-    assert len(picked) == 6
-    plain = next(detail_dataset(dataclasses.replace(config, answered=0.0), 48).as_numpy_iterator())
-    some = next(detail_dataset(dataclasses.replace(config, answered=1e-6), 48).as_numpy_iterator())
-    for name, value in plain.items():
-        np.testing.assert_array_equal(value, some[name])
-    # It isn't asked twice, and a file cut off is named.
-    (bank / "1000001.answers").write_bytes(b"1234")
-    detail_bank.ask(_Taken(), bank)
-    assert (bank / "1000001.answers").read_bytes() == b"1234"
-    with pytest.raises(ValueError, match="1000001"):
-        detail_dataset(config, 48)
+@pytest.mark.parametrize("size", [48, SIZE])
+def test_the_first_coarse_faces_are_what_coarse_net_takes_their_own_pictures_for(folder, size):
+    config = DetailBankConfig(path=str(folder), batch=3, exact=0.0, answered=0.6)
+    plain = next(detail_dataset(dataclasses.replace(config, answered=0.0), size).as_numpy_iterator())
+    batch = next(detail_dataset(config, size, coarse=_Taken()).as_numpy_iterator())
+    times = size // 48
+    seen = batch["image"].reshape(3, 48, times, 48, times).mean((2, 4))
+    expected = np.stack([seen.mean((1, 2)), seen.max((1, 2))], axis=1)[:2]
+    np.testing.assert_allclose(batch["coarse_r"][:2, :2], expected, rtol=1e-5)
+    assert expected[0, 0] != expected[1, 0] and (batch["coarse_r"][:2, 2:] == 0).all()
+    np.testing.assert_array_equal(batch["coarse_r"][2], plain["coarse_r"][2])
+    for name in set(plain) - {"coarse_r"}:
+        np.testing.assert_array_equal(plain[name], batch[name])
 
 
-@pytest.mark.parametrize("at_once", [2, 4])
-def test_every_head_gets_its_own_answers(folder, tmp_path, monkeypatch, at_once):
-    bank = tmp_path / "bank"
-    shutil.copytree(folder, bank)
-    monkeypatch.setattr(detail_bank, "_ASKED_AT_ONCE", at_once)
-    monkeypatch.setattr(detail_bank, "Photographer", lambda *_: lambda head, seed: {"image": head["depth"][..., None]})
-    detail_bank.ask(_Taken(), bank)
-    for head in bank.glob("*.head"):
-        depth = np.fromfile(head, np.float32, SIZE * SIZE, offset=4 * 290)
-        answers = np.fromfile(head.with_suffix(".answers"), np.float32).reshape(2, 290)
-        np.testing.assert_allclose(answers[:, :2], [[depth.mean(), depth.max()]] * 2, rtol=1e-4)
+def test_answers_want_a_coarse_net_of_a_size_that_fits(folder):
+    config = DetailBankConfig(path=str(folder), batch=3, answered=0.6)
+    with pytest.raises(ValueError, match="expected a CoarseNet for heads.answered.*received none"):
+        detail_dataset(config, 48)
+    with pytest.raises(ValueError, match="divides 32 px, received one of 48 px"):
+        detail_dataset(config, 32, coarse=_Taken())
 
 
 def test_older_skin_has_deeper_folds_and_is_the_same_head(folder, make_bank):
@@ -151,8 +133,6 @@ def test_a_missing_bank_and_an_odd_size_are_named(folder, tmp_path):
         detail_dataset(DetailBankConfig(path=str(tmp_path)), 48)
     with pytest.raises(ValueError, match="expected a size that divides 96"):
         detail_dataset(DetailBankConfig(path=str(folder)), 50)
-    with pytest.raises(ValueError, match="expected a size that divides 96"):
-        detail_bank.ask(SimpleNamespace(config=SimpleNamespace(size=200)), folder)
     shutil.copy(folder / "bank.json", tmp_path)
     (tmp_path / "1000000.head").write_bytes(b"as it was before")
     with pytest.raises(ValueError, match="bytes in .*1000000.head, received 16"):
@@ -162,7 +142,9 @@ def test_a_missing_bank_and_an_odd_size_are_named(folder, tmp_path):
     assert detail_bank.main(["--output", str(tmp_path), "--heads", "1", "--first", "7"]) == 2
 
 
-@pytest.mark.parametrize(("kind", "most"), [("painted", 0.6), ("shaded", 0.9), ("covered", 0.9)])
+@pytest.mark.parametrize(
+    ("kind", "most"), [("painted", 0.6), ("shaded", 0.9), ("covered", 0.9), ("enlarged", 0.5), ("jpeg", 0.6)]
+)
 def test_what_is_no_shape_changes_the_picture_and_nothing_else(folder, kind, most):
     config = DetailBankConfig(path=str(folder), batch=3)
     plain, changed = (
