@@ -116,7 +116,7 @@ def release(**changes) -> TrainFineConfig:
         "model": EndToEndConfig(criterion=shading.release(), window=256, supervised=2.0, marks=1.0),
         "learning_rate": 1e-3,
         "average": 0.998,
-        "epochs": 66,
+        "epochs": 56,
         "steps_per_epoch": 100,
     }
     return TrainFineConfig(**(defaults | changes))
