@@ -45,8 +45,8 @@ class DetailBankConfig:
       angle_off: the same for pitch, yaw and roll, degrees.
       place_off: the same for shift (half crop widths) and ln(scale).
       exact: share of heads whose coarse face is the true one.
-      answered: share of heads whose coarse face is what CoarseNet takes their picture for, in whole heads of a batch;
-        `exact` is of the rest.
+      answered: share of heads whose coarse face is what CoarseNet takes their picture for, in whole heads of a batch
+        and at least one; `exact` is of the rest.
       asked: folder of the trained weights whose CoarseNet that is; None for the shipped ones.
       off_model: share of heads whose shape isn't quite the face model's: they are up to 1.6 mm (rms) fuller here and
         flatter there, as people are whom no face model holds.
@@ -178,7 +178,7 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=N
         there is no CoarseNet, or its pictures are of a size that doesn't divide `size`.
     """
     paths, full = _heads(Path(config.path), size)
-    asked = round(config.answered * config.batch)
+    asked = max(round(config.answered * config.batch), 1) if config.answered else 0
     if asked and (coarse is None or size % coarse.config.size):
         received = "none" if coarse is None else f"one of {coarse.config.size} px"
         raise ValueError(f"expected a CoarseNet for heads.answered whose size divides {size} px, received {received}")

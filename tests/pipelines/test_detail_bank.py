@@ -107,6 +107,12 @@ def test_the_first_coarse_faces_are_what_coarse_net_takes_their_own_pictures_for
         np.testing.assert_array_equal(plain[name], batch[name])
 
 
+def test_a_small_share_of_answers_is_one(folder):
+    config = DetailBankConfig(path=str(folder), batch=3, exact=0.0, answered=0.01)
+    batch = next(detail_dataset(config, 48, coarse=_Taken()).as_numpy_iterator())
+    assert [(r[2:] == 0).all() for r in batch["coarse_r"]] == [True, False, False]
+
+
 def test_answers_want_a_coarse_net_of_a_size_that_fits(folder):
     config = DetailBankConfig(path=str(folder), batch=3, answered=0.6)
     with pytest.raises(ValueError, match="expected a CoarseNet for heads.answered.*received none"):

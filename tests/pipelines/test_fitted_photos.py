@@ -1,7 +1,8 @@
-"""Photographs with fits: r follows crop and flip, and training on them resumes exactly."""
+"""Photographs with fits: r follows crop and flip, training on them resumes exactly, and heads join them."""
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ from tfface.networks.coarse_net import CoarseNetConfig, IterativeCoarseNet
 from tfface.networks.end_to_end import EndToEndConfig
 from tfface.networks.fine_net import FineNetConfig
 from tfface.networks.weights import save_weights
-from tfface.pipelines import fitted_photos, train_end_to_end
+from tfface.pipelines import detail_bank, fitted_photos, train_end_to_end
 from tfface.pipelines.assemble import assemble, load_coarse_run, save_coarse_run
 from tfface.pipelines.crops import AugmentationConfig
 from tfface.pipelines.fitted_photos import FittedPhotosConfig
@@ -104,6 +105,53 @@ def test_a_stopped_training_resumes_exactly(folder, face_model):
     saved = keras.models.load_model(folder / "parts" / "fine_net.keras")
     np.testing.assert_array_equal(saved.detail_layer.kernel, resumed.fine_net.detail_layer.kernel)
     assert json.loads((folder / "parts" / "config.json").read_text())["epochs"] == 2
+
+
+class _Asked:
+    """In place of a CoarseNet: takes every picture for the mean face, and notes how many it saw."""
+
+    config, seen = SimpleNamespace(size=SIZE // 2), 0
+
+    def __call__(self, image, training):
+        assert image.shape[1:] == [SIZE // 2, SIZE // 2, 1] and not training
+        self.seen += image.shape[0]
+        return tf.zeros([image.shape[0], representation.SIZE])
+
+
+def test_heads_join_the_photographs_and_coarse_net_is_asked_about_them(folder, face_model, monkeypatch):
+    y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
+    inside = x**2 + y**2 < 0.3
+    head = {"r": np.zeros(290), "depth": np.where(inside, 20.0 - 8.0 * (x**2 + y**2), 0.0), "albedo": np.ones_like(x)}
+    head |= {"mask": inside, "skin": inside, "sky": np.full(x.shape, 255)}
+    (folder / "heads").mkdir()
+    (folder / "heads" / "1000000.head").write_bytes(detail_bank.pack(head))
+    (folder / "heads" / "bank.json").write_text(json.dumps({"size": SIZE, "heads": 1}))
+    asked, names = _Asked(), []
+
+    def load(name, model):
+        names.append(name)
+        return SimpleNamespace(coarse=asked)
+
+    monkeypatch.setattr(train_end_to_end, "load_pretrained", load)
+    release = train_end_to_end.release()
+    heads = dataclasses.replace(release.heads, path=str(folder / "heads"), sizes=(SIZE,), asked="theirs")
+    config = train_end_to_end.release(
+        output=str(folder / "run"),
+        network=FineNetConfig(width=0.0625, regressor=(8,), slopes=True),
+        data=_config(folder),
+        heads=heads,
+        model=dataclasses.replace(release.model, window=32),
+        epochs=1,
+        steps_per_epoch=1,
+        validation=0,
+    )
+    _, history = train_end_to_end.train_fine(config, face_model, verbose=0)
+    # A graph is traced once, with one head of three.
+    assert names == ["theirs"] and asked.seen == 1
+    assert np.isfinite(history.history["closer"][0]) and history.history["supervised"][0] > 0
+    without = dataclasses.replace(config, output=str(folder / "other"), heads=dataclasses.replace(heads, answered=0.0))
+    train_end_to_end.train_fine(without, face_model, verbose=0)
+    assert names == ["theirs"] and asked.seen == 1
 
 
 class _Notes(keras.callbacks.Callback):
