@@ -87,10 +87,14 @@ def _store_smaller(data: bytes, sizes: set[int], convolutions_as_bytes: bool) ->
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
     code.version = 3  # the first that takes float16
     model.operatorCodes.append(code)
+    kinds = [code.builtinCode for code in model.operatorCodes]
+    convolutions = {index for index, kind in enumerate(kinds) if kind == schema.BuiltinOperator.CONV_2D}
     for subgraph in model.subgraphs:
         widened = []
+        # A convolution of bytes wants its bias as it is; one may have as many numbers as some weight.
+        biases = {o.inputs[2] for o in subgraph.operators if o.opcodeIndex in convolutions and len(o.inputs) > 2}
         for index, tensor in enumerate(subgraph.tensors):
-            if not _is_weight(model, tensor, sizes):
+            if index in biases or not _is_weight(model, tensor, sizes):
                 continue
             half = schema.TensorT()
             half.name, half.shape, half.type = tensor.name + b"_half", tensor.shape, schema.TensorType.FLOAT16
