@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from tests.export.small import SIZE, crops, networks
 from tfface.cli import main
@@ -83,6 +84,26 @@ def test_tflite_with_small_weights(folder, tflite, converted, weights, share):
     assert path.stat().st_size < share * tflite.stat().st_size
     assert other_operations(path.read_bytes()) == []
     check(path, strict=False)
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_a_bias_with_as_many_numbers_as_a_weight_does_not_stop_the_file(tmp_path, as_bytes):
+    # 1,024 biases, and elsewhere a weight of 1,024 numbers.
+    rng = np.random.default_rng(0)
+    kernel, bias = (tf.constant(rng.normal(0, 0.1, shape), tf.float32) for shape in ([1, 1, 64, 1024], [1024]))
+
+    def convolution(x):
+        return tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias)
+
+    function = tf.function(convolution).get_concrete_function(tf.TensorSpec([1, 4, 4, 64], tf.float32))
+    data = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module()).convert()
+    path = tmp_path / "small.tflite"
+    path.write_bytes(tflite_file._store_smaller(data, {64 * 1024, 1024}, convolutions_as_bytes=as_bytes))
+    assert path.stat().st_size < (0.4 if as_bytes else 0.6) * len(data)
+    x = rng.uniform(0, 1, (1, 4, 4, 64)).astype(np.float32)
+    (found,) = Interpreter(str(path)).get_signature_runner()(x=x).values()
+    expected = convolution(x).numpy()
+    assert 0 < np.abs(found - expected).max() < 0.02 * expected.max()
 
 
 def test_onnx_answers_the_same(onnx_path):

@@ -87,11 +87,10 @@ def _store_smaller(data: bytes, sizes: set[int], convolutions_as_bytes: bool) ->
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
     code.version = 3  # the first that takes float16
     model.operatorCodes.append(code)
-    kinds = [code.builtinCode for code in model.operatorCodes]
-    convolutions = {index for index, kind in enumerate(kinds) if kind == schema.BuiltinOperator.CONV_2D}
+    convolutions = _convolution_codes(model)
     for subgraph in model.subgraphs:
         widened = []
-        # A convolution of bytes wants its bias as it is; one may have as many numbers as some weight.
+        # LiteRT's delegate refuses a file in which the bias of a convolution of bytes isn't constant.
         biases = {o.inputs[2] for o in subgraph.operators if o.opcodeIndex in convolutions and len(o.inputs) > 2}
         for index, tensor in enumerate(subgraph.tensors):
             if index in biases or not _is_weight(model, tensor, sizes):
@@ -110,10 +109,17 @@ def _store_smaller(data: bytes, sizes: set[int], convolutions_as_bytes: bool) ->
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
+def _convolution_codes(model) -> list[int]:
+    """The numbers by which a model's operators say that they are convolutions."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    return [i for i, code in enumerate(model.operatorCodes) if code.builtinCode == schema.BuiltinOperator.CONV_2D]
+
+
 def _convolutions_as_bytes(model, sizes: set[int]):
     from tensorflow.lite.python import schema_py_generated as schema
 
-    codes = [i for i, code in enumerate(model.operatorCodes) if code.builtinCode == schema.BuiltinOperator.CONV_2D]
+    codes = _convolution_codes(model)
     for index in codes:
         # The first version that takes float inputs with bytes of a scale per channel.
         model.operatorCodes[index].version = max(model.operatorCodes[index].version, 5)
