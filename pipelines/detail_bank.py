@@ -181,7 +181,10 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=N
     asked = max(round(config.answered * config.batch), 1) if config.answered else 0
     if asked and (coarse is None or size % coarse.config.size):
         received = "none" if coarse is None else f"one of {coarse.config.size} px"
-        raise ValueError(f"expected a CoarseNet for heads.answered whose size divides {size} px, received {received}")
+        raise ValueError(
+            f"expected a CoarseNet for heads.answered whose size divides {size} px, received {received}; "
+            "heads.answered=0 does without"
+        )
     photographer, table = Photographer(config, size), tf.constant(paths)
     # Of its own for each size: two sizes of one step should have nothing in common.
     base = tf.constant(config.seed + 20 + 1000 * size, tf.int64)
