@@ -6,11 +6,11 @@ import numpy as np
 
 from tfface.networks.fine_net import FineNet
 
-_WITHOUT_WEIGHTS = ("detail_scale", "detail_noise", "mirrored")
+_WITHOUT_WEIGHTS = ("on_face", "detail_scale", "detail_noise", "mirrored")
 
 
 def widen(narrow: FineNet, wide: FineNet) -> None:
-    """Gives `wide` the weights of `narrow`: both then answer the same.
+    """Gives `wide` the weights of `narrow`: both then answer the same, if what isn't in weights is the same, too.
 
     The new channels and blocks see everything, by the initial weights of `wide`, and nothing reads them until training
     does.

@@ -196,6 +196,23 @@ def test_standardised_grey_ignores_exposure():
     np.testing.assert_allclose(a[..., :3], b[..., :3], atol=5e-3)
 
 
+@pytest.mark.parametrize("on_face", [True, False])
+def test_what_is_off_the_face_changes_neither_light_nor_grey_on_it(on_face):
+    network = FineNet(dataclasses.replace(SMALL, slopes=True, standardise=True, light=1.0, on_face=on_face))
+    inputs = _inputs(32, 32)
+    inputs["mask"] = np.ones_like(inputs["mask"])
+    inputs["detailed"] = np.zeros_like(inputs["mask"])
+    inputs["detailed"][:, :, :16] = 1.0
+    other = inputs | {"image": np.where(inputs["detailed"] > 0, inputs["image"], 0.1 * inputs["image"])}
+    # Grey, and how shading changes with slopes; the channels between look at what is near.
+    a, b = (network.prepare(**given).numpy()[:, :, :8][..., [0, 4, 5]] for given in (inputs, other))
+    assert a.std((0, 1, 2)).min() > 0.01
+    assert np.allclose(a, b, atol=1e-5) == on_face
+    without = {name: value for name, value in inputs.items() if name != "detailed"}
+    whole = network.prepare(**(without | {"detailed": inputs["mask"]}))
+    np.testing.assert_array_equal(network.prepare(**without), whole)
+
+
 def test_up_convolutions_start_as_bilinear_interpolation():
     rng = np.random.default_rng(1)
     values = rng.random((1, 6, 6, 4)).astype(np.float32)

@@ -158,7 +158,7 @@ class EndToEnd(keras.Model):
         clean = tf.cast(inputs.get("clean", image), tf.float32)
         found = self.explain(clean, surface, inputs.get("valid"))
         depth, mask, detailed = surface.depth, surface.mask, surface.detailed
-        prepared = self.fine_net.prepare(image, depth, mask)
+        prepared = self.fine_net.prepare(image, depth, mask, detailed)
         if training and self.config.window:
             cut = self._random_window(image.shape[1], image.shape[2])
             prepared, depth, mask, detailed = cut(prepared), cut(depth), cut(mask), cut(detailed)
@@ -195,7 +195,7 @@ class EndToEnd(keras.Model):
         image = tf.cast(heads["image"], tf.float32)
         _, surface = self.render(tf.cast(heads["coarse_r"], tf.float32), image.shape[1], image.shape[2])
         depth, mask, detailed = surface.depth, surface.mask, surface.detailed
-        prepared = self.fine_net.prepare(image, depth, mask)
+        prepared = self.fine_net.prepare(image, depth, mask, detailed)
         # Lips, eyes and ears have no relief of their own here, and much to get wrong: they count, but less than skin.
         valid = mask * heads["mask"] * (0.3 * detailed + 0.7 * heads["skin"])
         if self.config.marks:

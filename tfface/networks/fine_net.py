@@ -60,6 +60,9 @@ class FineNetConfig:
             it predicts, gain matched within a Gaussian of this size, and how that shading changes with either slope. A
             network that sees 40 px at a time can't know else where the light comes from, or that there is none. 0 is
             the paper.
+        on_face: grey's mean and deviation for `standardise`, and the light for `light`, are taken where detail belongs
+            (`detailed`), and not also on ears, hair and neck, which photographs show something else before. `skin`
+            always takes them on the mask.
         smooth_upsampling: follow each up-convolution by a fixed 3×3 binomial average, which makes it start as
             bilinear interpolation. Without it (the paper) features start constant on 4×4 cells.
         skin: channels of each level of a whole-face network that tells bare skin from hair, beard, glasses and whatever
@@ -80,6 +83,7 @@ class FineNetConfig:
     slopes: bool = False
     standardise: bool = False
     light: float = 0.0
+    on_face: bool = False
     smooth_upsampling: bool = False
     skin: tuple[int, ...] = ()
     detail_scale: float = 1.0
@@ -117,6 +121,7 @@ def release() -> FineNetConfig:
         slopes=True,
         standardise=True,
         light=6.0,
+        on_face=True,
         smooth_upsampling=True,
         skin=(8, 16, 24, 32, 48),
     )
@@ -247,15 +252,16 @@ class FineNet(keras.Model):
             channels = layer.filters
         self.built = True
 
-    def prepare(self, image, depth, mask):
+    def prepare(self, image, depth, mask, detailed=None):
         """What the convolutions read: three channels for the trunk, then grey and coarse depth for the hypercolumn.
 
         The depth enters as (z − mean) / √area, with mean and area over the mask: the face's own size is the unit, so
         that a face looks the same at any resolution. Grey enters the trunk as 4 (I − mean colour), or standardised
-        over the mask.
+        over the mask, or what `on_face` says.
 
         Args:
             image, depth, mask: [B, H, W, 1], whole faces.
+            detailed: [B, H, W, 1] in 0…1, optional; see the inputs.
 
         Returns:
             [B, H, W, 5] float32, or 8 with `light`.
@@ -264,9 +270,11 @@ class FineNet(keras.Model):
         area = tf.maximum(tf.reduce_sum(mask, [1, 2, 3], keepdims=True), 1.0)
         mean = tf.reduce_sum(depth * mask, [1, 2, 3], keepdims=True) / area
         relative = (depth - mean) * mask / tf.sqrt(area)
+        counted = mask if detailed is None or not self.config.on_face else mask * tf.cast(detailed, tf.float32)
         if self.config.standardise:
-            centre = tf.reduce_sum(image * mask, [1, 2, 3], keepdims=True) / area
-            spread = tf.reduce_sum(tf.square(image - centre) * mask, [1, 2, 3], keepdims=True) / area
+            count = tf.maximum(tf.reduce_sum(counted, [1, 2, 3], keepdims=True), 1.0)
+            centre = tf.reduce_sum(image * counted, [1, 2, 3], keepdims=True) / count
+            spread = tf.reduce_sum(tf.square(image - centre) * counted, [1, 2, 3], keepdims=True) / count
             centred = [(image - centre) / tf.sqrt(spread + 1e-4)] * 3
         else:
             centred = [TRUNK_SCALE * (image - colour / 255.0) for colour in VGG_FACE_MEAN]
@@ -274,17 +282,17 @@ class FineNet(keras.Model):
         if self.config.slopes:
             centred = [centred[0], *slopes]
         if self.config.light:
-            centred += self._unexplained(image, slopes, mask)
+            centred += self._unexplained(image, slopes, mask, counted)
         return as_channels([*centred, image, relative])
 
-    def _unexplained(self, image, slopes, mask):
+    def _unexplained(self, image, slopes, mask, counted):
         """The channels of `light`, [B, H, W, 1] each: the relative difference, and the shading's two derivatives."""
         # A power by way of its logarithm: runtimes have no fast kernel for powers.
         intensity = tf.exp(CAMERA_GAMMA * tf.math.log(tf.maximum(image, 1e-4)))
         normals = normal_maps(*slopes, mask)
         # Eq. 11 with the albedo 1.
         rows = tf.stack([tf.reshape(x, [tf.shape(x)[0], -1]) for x in [tf.ones_like(mask), *normals]], axis=1)
-        target, weights = (tf.reshape(x, [tf.shape(x)[0], -1]) for x in (intensity, mask))
+        target, weights = (tf.reshape(x, [tf.shape(x)[0], -1]) for x in (intensity, counted))
         light = tf.stop_gradient(least_squares_of_rows(rows, target, weights, ridge=1e-5))
         ambient, *directed = tf.unstack(light[:, :, None, None, None], axis=1)
         along = tf.add_n([light * normal for light, normal in zip(directed, normals, strict=True)])
@@ -413,7 +421,7 @@ class FineNet(keras.Model):
 
     def added(self, image, depth, mask, detailed=None, training=None):
         """What is added to the coarse depth, ẑ − z₀ in px of whole faces; all [B, H, W, 1]."""
-        prepared = self.prepare(image, depth, mask)
+        prepared = self.prepare(image, depth, mask, detailed)
         both_ways = self.config.mirrored and not training
         detail = self._detail_both_ways(prepared, mask) if both_ways else self.detail(prepared, mask, training=training)
         kept = mask if detailed is None else mask * detailed
