@@ -23,6 +23,7 @@ from tfface.output import write_files
 from tfface.pipelines.photographer import Photographer, shrink
 from tfface.pipelines.sampling import SamplingConfig, uniform
 from tfface.pipelines.shuffling import seekable_indices
+from tfface.pipelines.surroundings import Surroundings
 from tfface.pipelines.synthetic_detail import DetailWorld
 from tfface.pipelines.synthetic_skin import SEVERITIES
 from tfface.progress import tracked
@@ -54,6 +55,9 @@ class DetailBankConfig:
       painted: share of heads with scribbles and spots painted on them, beside the marks that skin has.
       cast: share of pictures in which the face itself stands in its lights' way, as a nose does.
       shaded: share of heads that something beside them throws a shadow on.
+      surroundings: folder of `pipelines.surroundings`; needed where heads are `surrounded`.
+      surrounded: share of heads with what a photograph shows around a face: hair, glasses, clothes, a room. Where those
+        hide it, skin counts as little as lips do.
       covered: share of pictures with something before the face: mostly loose hair, else a hand or the like.
       enlarged: share of pictures that were up to 2.2 times smaller before.
       jpeg: share of pictures that were compressed, at a quality of 40 to 95.
@@ -75,6 +79,8 @@ class DetailBankConfig:
     painted: float = 0.5
     cast: float = 0.0
     shaded: float = 0.0
+    surroundings: str | None = None
+    surrounded: float = 0.0
     covered: float = 0.0
     enlarged: float = 0.0
     jpeg: float = 0.0
@@ -159,7 +165,9 @@ def _heads(folder: Path, size: int) -> tuple[list[str], int]:
     return paths, full
 
 
-def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=None, coarse=None) -> tf.data.Dataset:
+def detail_dataset(
+    config: DetailBankConfig, size: int, start: int = 0, mirror=None, coarse=None, model=None
+) -> tf.data.Dataset:
     """Endless batches {"image", "depth", "mask", "skin", "albedo" `[B, S, S, 1]`, "r", "coarse_r" `[B, 290]`}.
 
     `depth` is the true one in px, `albedo` has all that is painted on it, and `coarse_r` is the face that FineNet is to
@@ -171,11 +179,13 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=N
       start: number of the first batch, to resume.
       mirror: the face model's `tfface.morphable.mirror.Mirror`, to show half of the heads mirrored; None shows none.
       coarse: the `IterativeCoarseNet` that is asked about the first heads of each batch, if any are `answered`.
+      model: the `MorphableModel` of the heads, which those that are `surrounded` need.
 
     Raises:
-      FileNotFoundError: there is no bank in the folder.
+      FileNotFoundError: there is no bank in the folder, or there are no surroundings in theirs.
       ValueError: the size doesn't divide that of the bank, or a file isn't of its size; heads are to be answered, and
-        there is no CoarseNet, or its pictures are of a size that doesn't divide `size`.
+        there is no CoarseNet, or its pictures are of a size that doesn't divide `size`; they are to be surrounded, and
+        there is no folder or no model.
     """
     paths, full = _heads(Path(config.path), size)
     asked = max(round(config.answered * config.batch), 1) if config.answered else 0
@@ -185,7 +195,16 @@ def detail_dataset(config: DetailBankConfig, size: int, start: int = 0, mirror=N
             f"expected a CoarseNet for heads.answered whose size divides {size} px, received {received}; "
             "heads.answered=0 does without"
         )
-    photographer, table = Photographer(config, size), tf.constant(paths)
+    surroundings = None
+    if config.surrounded:
+        if config.surroundings is None or model is None:
+            missing = "folder" if config.surroundings is None else "face model"
+            raise ValueError(
+                f"expected a folder of `python -m tfface.pipelines.surroundings` in heads.surroundings and the heads' "
+                f"face model, received no {missing}; heads.surrounded=0 does without"
+            )
+        surroundings = Surroundings(config.surroundings, model, full)
+    photographer, table = Photographer(config, size, surroundings), tf.constant(paths)
     # Of its own for each size: two sizes of one step should have nothing in common.
     base = tf.constant(config.seed + 20 + 1000 * size, tf.int64)
 

@@ -1,4 +1,4 @@
-"""Pictures of heads whose surface is known: light, paint, hair, lens, camera and file, drawn anew every time."""
+"""Pictures of heads whose surface is known: light, paint, surroundings, lens, camera, file, drawn anew every time."""
 
 import numpy as np
 import tensorflow as tf
@@ -20,14 +20,15 @@ class Photographer:
     Args:
       config: a `detail_bank.DetailBankConfig`.
       size: width of the pictures, px.
+      surroundings: `Surroundings` for pictures of the width of the heads on disk; needed where some are `surrounded`.
     """
 
-    def __init__(self, config, size: int):
-        self.config, self.size = config, size
+    def __init__(self, config, size: int, surroundings=None):
+        self.config, self.size, self.surroundings = config, size, surroundings
 
     def __call__(self, head: dict, seed: tf.Tensor) -> dict:
         """One batch of `detail_dataset`, from heads of the bank and a seed `[2]`."""
-        light, camera, fit, brush, thrown, hidden = seeds(seed, 6)
+        light, camera, fit, brush, thrown, hidden, behind = seeds(seed, 7)
         full = head["depth"].shape[1]
         mask = tf.cast(head["mask"], tf.float32)[..., None]
         depth = head["depth"][..., None] + mask * self._off_model(head["r"], full, fit + 1)
@@ -35,9 +36,11 @@ class Photographer:
         normals = shaded_normals(depth, mask)
         sky = tf.cast(head["sky"], tf.float32)[..., None] / 255.0
         radiance = self._shade(depth * mask, mask, normals, albedo, sky, light)
-        image = self._cover(self._expose(radiance * self._shadow(full, thrown), mask, camera), hidden)
+        image = self._expose(radiance * self._shadow(full, thrown), mask, camera)
+        image, shown = self._surround(image, mask, head["r"], behind)
+        image = self._cover(image, hidden)
         times = full // self.size
-        skin = tf.cast(head["skin"], tf.float32)[..., None]
+        skin = tf.cast(head["skin"], tf.float32)[..., None] * tf.cast(shown > 0.5, tf.float32)
         batch = {
             "image": shrink(image, times),
             "depth": shrink(depth * mask, times) / times,
@@ -47,10 +50,8 @@ class Photographer:
             "r": head["r"],
             "coarse_r": misfit(self.config, head["r"], fit),
         }
-        noise, how_much, little, file = seeds(camera + 1, 4)
-        sigma = tf.random.stateless_uniform([self.config.batch, 1, 1, 1], how_much, 0.0, 0.015)
-        grain = tf.random.stateless_normal(tf.shape(batch["image"]), noise) * sigma
-        image = batch["image"] + grain
+        grain, little, file = seeds(camera + 1, 3)
+        image = batch["image"] + self._grain(tf.shape(batch["image"]), grain)
         if self.config.enlarged:
             image = enlarged(image, self.config.enlarged, 2.2, little)
         image = tf.clip_by_value(image, 0.0, 1.0)
@@ -105,6 +106,24 @@ class Photographer:
         inside = tf.sigmoid(region / uniform(one_each, width, 0.005, 0.1))
         thrown = tf.cast(uniform(one_each, some) < self.config.shaded, tf.float32)
         return 1.0 - inside * uniform(one_each, dark, 0.2, 0.8) * thrown
+
+    def _surround(self, image, mask, r, seed):
+        """Some pictures `[B, full, full, 1]` with a photograph around the face's skin, and where heads are seen."""
+        if not self.config.surrounded:
+            return image, tf.ones_like(image)
+        what, some = seeds(seed, 2)
+        laid, shown = self.surroundings(image, mask, r, what)
+        chosen = uniform([self.config.batch, 1, 1, 1], some) < self.config.surrounded
+        return tf.where(chosen, laid, image), tf.where(chosen, shown, 1.0)
+
+    def _grain(self, shape, seed):
+        """Noise as sensors have it, and as it is when their colours have been put together and smoothed."""
+        noise, much, soft = seeds(seed, 3)
+        white, one_each = tf.random.stateless_normal(shape, noise), [self.config.batch, 1, 1, 1]
+        share = tf.maximum(uniform(one_each, soft, -1.0, 1.0), 0.0)
+        # The mean of 3×3 px has a third of the deviation.
+        grain = (1.0 - share) * white + share * 3.0 * tf.nn.avg_pool2d(white, 3, 1, "SAME")
+        return grain * uniform(one_each, much, 0.0, 0.015)
 
     def _cover(self, image, seed):
         """Hair or blobs over some pictures `[B, full, full, 1]`: what hides the skin tells nothing of its shape."""

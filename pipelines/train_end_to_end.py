@@ -109,6 +109,7 @@ def release(**changes) -> TrainFineConfig:
             cast=0.5,
             painted=0.35,
             flat=0.2,
+            surrounded=0.7,
             covered=0.1,
             enlarged=0.3,
             jpeg=0.3,
@@ -219,7 +220,9 @@ def train_fine(config: TrainFineConfig, face_model=None, coarse_net=None, origin
     if config.heads.path:
         # Not the one that is trained, which would pull FineNet along with its own mistakes.
         asked = load_pretrained(config.heads.asked, face_model).coarse if config.heads.answered else None
-        heads = tuple(detail_dataset(config.heads, size, start, mirror, asked) for size in config.heads.sizes)
+        heads = tuple(
+            detail_dataset(config.heads, size, start, mirror, asked, face_model) for size in config.heads.sizes
+        )
         data = tf.data.Dataset.zip((data, heads)).map(lambda photos, heads: photos | {"heads": heads})
     if config.faces and coarse_net is not None:
         world = CoarseDataConfig(seed=config.seed + 30)

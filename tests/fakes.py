@@ -4,6 +4,10 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
+
+from tfface.output import write_arrays
+from tfface.pipelines.surroundings import TABLE
 
 POSE = (0.1, -0.25, 0.15, 0.04, -0.03, -0.02)
 """θ_x, θ_y, θ_z, u, v, s that the fake CoarseNet always answers."""
@@ -109,3 +113,16 @@ def face_of(networks: FakeNetworks | None = None, box=(60, 50, 140, 160), image=
 
     reconstructor = Reconstructor(networks or FakeNetworks(), ReconstructorConfig(**options))
     return reconstructor(photo() if image is None else image, boxes=[box])[0]
+
+
+def write_around(folder, r, levels) -> None:
+    """A folder as `pipelines.surroundings` writes it.
+
+    Args:
+      folder: it exists.
+      r: `[N, 290]`.
+      levels: `[N, 256, 256, 2]` in 0…1, grey and skin.
+    """
+    for number, its_levels in enumerate(levels):
+        Image.fromarray(np.rint(255 * its_levels).astype(np.uint8), "LA").save(folder / f"{number:05d}.png")
+    write_arrays(folder / TABLE, {"number": np.arange(len(levels)), "r": np.asarray(r, np.float32)})

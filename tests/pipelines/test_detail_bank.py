@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.fakes import write_around
 from tfface.losses.detail import painted as marks
 from tfface.morphable import representation
 from tfface.pipelines import detail_bank
@@ -119,6 +120,40 @@ def test_answers_want_a_coarse_net_of_a_size_that_fits(folder):
         detail_dataset(config, 48)
     with pytest.raises(ValueError, match="divides 32 px, received one of 48 px"):
         detail_dataset(config, 32, coarse=_Taken())
+
+
+def test_surrounded_heads_show_a_photograph_where_it_shows_no_skin(folder, model, tmp_path):
+    """A grey photograph whose lower half is skin."""
+    levels = np.full((1, 256, 256, 2), 0.5)
+    levels[..., 1] = np.arange(256)[:, None] >= 128
+    write_around(tmp_path, np.zeros((1, 290)), levels)
+    config = DetailBankConfig(path=str(folder), batch=3, painted=0.0)
+    plain = next(detail_dataset(config, SIZE).as_numpy_iterator())
+    around = dataclasses.replace(config, surroundings=str(tmp_path), surrounded=1.0)
+    batch = next(detail_dataset(around, SIZE, model=model).as_numpy_iterator())
+    for name in set(plain) - {"image", "skin"}:
+        np.testing.assert_array_equal(plain[name], batch[name])
+    kept = batch["skin"] > 0
+    assert (plain["skin"][kept] > 0).all() and 0.1 < kept.mean() / plain["skin"].mean() < 0.9
+    np.testing.assert_allclose(batch["image"][kept], plain["image"][kept], atol=0.3)
+    assert np.median(np.abs(batch["image"] - plain["image"])[kept]) < 1e-3
+    off = plain["mask"] == 0
+    assert np.abs(batch["image"] - plain["image"])[off].mean() > 0.02
+    np.testing.assert_array_equal(
+        next(detail_dataset(dataclasses.replace(around, surrounded=0.0), SIZE).as_numpy_iterator())["image"],
+        plain["image"],
+    )
+
+
+def test_surrounded_heads_want_surroundings(folder, tmp_path, model):
+    config = DetailBankConfig(path=str(folder), surrounded=0.5)
+    with pytest.raises(ValueError, match="received no folder; heads.surrounded=0"):
+        detail_dataset(config, SIZE, model=model)
+    config = dataclasses.replace(config, surroundings=str(tmp_path))
+    with pytest.raises(ValueError, match="received no face model"):
+        detail_dataset(config, SIZE)
+    with pytest.raises(FileNotFoundError, match="pipelines.surroundings"):
+        detail_dataset(config, SIZE, model=model)
 
 
 def test_older_skin_has_deeper_folds_and_is_the_same_head(folder, make_bank):
