@@ -44,6 +44,8 @@ class EvaluateConfig:
       faces: number of faces; 0 for the protocol's own.
       severity: of the oldest skin of the heads of "detail"; 0 for the protocol's own.
       natural: whether the heads of "detail" cast shadows and have a shape beyond the face model's.
+      surroundings: folder of `pipelines.surroundings` to lay around the heads of "detail"; None for none.
+      small: whether the pictures of "detail" were smaller before and are compressed.
       json: file for the figures; None for none.
     """
 
@@ -60,6 +62,8 @@ class EvaluateConfig:
     faces: int = 0
     severity: float = 0.0
     natural: bool = False
+    surroundings: str | None = None
+    small: bool = False
     json: str | None = None
 
 
@@ -83,7 +87,7 @@ def run(config: EvaluateConfig, networks=None) -> dict:
         raise ValueError(f"expected a protocol of {', '.join(PROTOCOLS)}, received {config.protocol!r}")
     if config.descent and config.protocol not in ("detail", "shading"):
         raise ValueError(f"expected descent for detail or shading, received it for {config.protocol}; leave it out")
-    for name in ("severity", "natural"):
+    for name in ("severity", "natural", "surroundings", "small"):
         if getattr(config, name) and config.protocol != "detail":
             raise ValueError(f"expected {name} for detail, received it for {config.protocol}; leave it out")
     if config.protocol in NEED_PHOTOS and not config.photos:
@@ -145,7 +149,7 @@ def _in_place_of_fine(networks, steps: int):
 def _detail(networks, config):
     from tfface.pipelines import evaluate_detail as protocol
 
-    names = ("photos", "sizes", "faces", "severity", "natural")
+    names = ("photos", "sizes", "faces", "severity", "natural", "surroundings", "small")
     settings = _given(**{name: getattr(config, name) for name in names})
     return protocol.run(_in_place_of_fine(networks, config.descent), protocol.DetailEvaluationConfig(**settings))
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfface.geometry.depth import slopes_from_depth
 from tfface.pipelines import evaluate_print_through, evaluate_shading, synthetic_skin
+from tfface.pipelines.as_photographed import AsPhotographed
 from tfface.pipelines.evaluate_normals import angle_row, angular_errors, closer_percent
 from tfface.pipelines.synthetic_detail import SEED, DetailWorld, Picture, image_normals, smooth_depth
 from tfface.progress import tracked
@@ -17,7 +18,8 @@ PROTOCOL = (
     "vertices, with wrinkles and folds (severity up to {severity:g}: 0.1–1 mm at 1, more beyond it) and pores (under "
     "0.15 mm) from a generator of its own, and with "
     "freckles, moles, brows, blush and stubble that are no shape; one to three random lights and light from "
-    "everywhere, of which folds hide a part from themselves, some gloss, noise and blur; yaw within ±45°. {natural}"
+    "everywhere, of which folds hide a part from themselves, some gloss, noise and blur; yaw within ±45°. "
+    "{natural}{pictures}"
     "Rendered at {sizes} px. “true coarse”: FineNet starts from the depth of the true r without detail; “CoarseNet”: "
     "from CoarseNet's answer to the picture; detail is added where `tfface reconstruct` adds it, so that skin towards "
     "the crown counts and gets none. “smoothed”: that coarse depth averaged over 2.4 mm, which takes out the "
@@ -38,6 +40,12 @@ NATURAL = (
     "Natural: lights cast shadows of the face on itself, and 0.2 to 1.6 mm (rms) of a smooth shape, 20 to 60 mm wide, "
     "are added along its normals, which the face model doesn't have; “true coarse” is without it. "
 )
+SURROUNDED = (
+    "Surrounded: of a photograph in {surroundings}, what isn't bare skin lies around the head and before it, hair, "
+    "glasses, clothes and a room, moved by what takes the landmarks of one to those of the other; hidden skin doesn't "
+    "count. "
+)
+SMALL = "Small: pictures that were 1 to 2.2 times smaller, enlarged again, and compressed, JPEG quality 40 to 95. "
 DEFAULT_FACES = 48
 SMOOTH_MM = 2.4
 WRINKLE_MM = 0.08
@@ -53,6 +61,9 @@ class DetailEvaluationConfig:
         faces: heads; of print-through and of photographs also at most so many, unless it is 0.
         severity: of the oldest skin, 0.25…4, see `synthetic_skin.wrinkles`; print-through's heads are smooth.
         natural: whether heads have a shape of their own and cast shadows, as on photographs; see `DetailWorld.head`.
+        surroundings: folder of `python -m tfface.pipelines.surroundings`, to lay photographs around the heads; None
+            leaves them bald, before an empty backdrop. Print-through's always are.
+        small: whether pictures were smaller before and are compressed; print-through's never are.
     """
 
     photos: str | None = None
@@ -60,6 +71,8 @@ class DetailEvaluationConfig:
     faces: int = 0
     severity: float = 1.0
     natural: bool = False
+    surroundings: str | None = None
+    small: bool = False
 
     def __post_init__(self):
         synthetic_skin.check_severity(self.severity)
@@ -146,11 +159,11 @@ def _slopes(depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return slopes_from_depth(*batch)[0].numpy() * mask[..., None]
 
 
-def _measure(refiner: Refiner, head, sizes) -> dict[str, tuple]:
-    """{row name: (picture, depth, mask, coarse depth)} of one head; sizes ascend."""
+def _measure(refiner: Refiner, head, sizes, change) -> dict[str, tuple]:
+    """{row name: (picture, depth, mask, coarse depth)} of one head; `change` is an `AsPhotographed`, sizes ascend."""
     found, added = {}, {}
     for size in sizes:
-        picture = refiner.world.render(head, size)
+        picture = change(refiner.world.render(head, size), head)
         true = picture.coarse, picture.mask, picture.detailed
         for start, surface in {"true coarse": true, "CoarseNet": refiner.coarse(picture.image)}.items():
             fine, (coarse, mask, _) = refiner.fine(picture.image, *surface), surface
@@ -188,10 +201,11 @@ def run(networks, config: DetailEvaluationConfig | None = None, world: DetailWor
         settings = evaluate_shading.ShadingEvaluationConfig(config.photos, config.sizes, config.faces)
         shading = [evaluate_shading.run(networks, settings)]
     refiner, errors = Refiner(networks, world), {}
+    change = AsPhotographed(networks.face_model, config.surroundings, config.small)
     faces = config.faces or DEFAULT_FACES
     for index in tracked(range(faces), "heads"):
         head = refiner.world.head(index, severity=config.severity, natural=config.natural)
-        for name, measured in _measure(refiner, head, config.sizes).items():
+        for name, measured in _measure(refiner, head, config.sizes, change).items():
             errors.setdefault(name, _Errors()).add(*measured)
     rows = []
     for name, found in errors.items():
@@ -201,6 +215,8 @@ def run(networks, config: DetailEvaluationConfig | None = None, world: DetailWor
     sizes = ", ".join(map(str, config.sizes))
     depth = {"protocol": DEPTH_PROTOCOL, "rows": [found.depth_row(name) for name, found in errors.items()]}
     marks = evaluate_print_through.run(refiner, config.sizes, config.faces)
+    pictures = SURROUNDED.format(surroundings=config.surroundings) if config.surroundings else ""
+    pictures += SMALL if config.small else ""
     return {
         "protocol": PROTOCOL.format(
             faces=faces,
@@ -208,6 +224,7 @@ def run(networks, config: DetailEvaluationConfig | None = None, world: DetailWor
             sizes=sizes,
             severity=config.severity,
             natural=NATURAL if config.natural else "",
+            pictures=pictures,
         ),
         "faces": faces,
         "rows": rows,

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.fakes import write_around
 from tfface.morphable.model import MorphableModel
 from tfface.pipelines import evaluate, evaluate_detail, evaluate_print_through, evaluate_shading
 from tfface.pipelines.evaluate_detail import DetailEvaluationConfig, Refiner
@@ -88,14 +89,17 @@ def test_the_truth_is_all_closer(model, world, monkeypatch):
     )
 
 
-def test_doing_nothing_is_no_closer(model, world, monkeypatch, capsys):
+def test_doing_nothing_is_no_closer(model, world, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(evaluate_print_through, "DEFAULT_FACES", 1)
     monkeypatch.setattr(evaluate_detail, "DetailWorld", lambda face_model: world)
-    config = evaluate.EvaluateConfig("detail", sizes=(48,), faces=1, severity=2.0, natural=True)
+    write_around(tmp_path, np.zeros((1, 290)), np.full((1, 256, 256, 2), 1.0))
+    around = {"surroundings": str(tmp_path), "small": True}
+    config = evaluate.EvaluateConfig("detail", sizes=(48,), faces=1, severity=2.0, natural=True, **around)
     report = evaluate.run(config, networks(model, world, nothing))
     coarse, smoothed, fine = report["rows"][:3]
     assert "severity up to 2:" in report["protocol"] and world.severity == 2.0
     assert "Natural: lights cast shadows" in report["protocol"] and world.natural
+    assert f"of a photograph in {tmp_path}" in report["protocol"] and "Small: pictures" in report["protocol"]
     assert fine["name"] == "48 px, true coarse: fine" and "closer_percent" not in coarse
     assert fine["closer_percent"] == pytest.approx(0.0) and fine["heads_closer"] == 0
     assert smoothed["name"] == "48 px, true coarse: smoothed" and smoothed["mean_deg"] != coarse["mean_deg"]
@@ -197,6 +201,12 @@ def test_refuses_in_words(model, world, tmp_path):
         evaluate.run(evaluate.EvaluateConfig("shading", photos="x", severity=2.0), networks=object())
     with pytest.raises(ValueError, match="expected natural for detail, received it for shading"):
         evaluate.run(evaluate.EvaluateConfig("shading", photos="x", natural=True), networks=object())
+    for name in ("surroundings", "small"):
+        with pytest.raises(ValueError, match=f"expected {name} for detail, received it for shading"):
+            evaluate.run(evaluate.EvaluateConfig("shading", photos="x", **{name: "y"}), networks=object())
+    with pytest.raises(FileNotFoundError, match="pipelines.surroundings"):
+        settings = DetailEvaluationConfig(surroundings=str(tmp_path), faces=1)
+        evaluate_detail.run(networks(model, world, nothing), settings, world)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         settings = DetailEvaluationConfig(photos=str(tmp_path / "nowhere"), faces=1)
         evaluate_detail.run(networks(model, world, nothing), settings, world)

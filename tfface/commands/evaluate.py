@@ -62,6 +62,14 @@ def configure(parser: argparse.ArgumentParser):
         action="store_true",
         help="for `detail`: heads that cast shadows and have a shape beyond the face model's, as on photographs",
     )
+    parser.add_argument(
+        "--surroundings",
+        metavar="DIR",
+        help="for `detail`: photographs around the heads, from `python -m tfface.pipelines.surroundings`",
+    )
+    parser.add_argument(
+        "--small", action="store_true", help="for `detail`: pictures that were smaller before, and are compressed"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
 
 
@@ -77,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.descent < 0:
         raise InputError(f"expected --descent of at least 1, or 0 for FineNet, received {arguments.descent}")
     names = ("protocol", "model", "photos", "crop", "axes", "descent", "groups", "fits", "faces")
-    names += ("severity", "natural", "json")
+    names += ("severity", "natural", "surroundings", "small", "json")
     lists = {name: tuple(getattr(arguments, name)) for name in ("sizes", "amounts")}
     config = evaluate.EvaluateConfig(**lists, **{name: getattr(arguments, name) for name in names})
     try:
