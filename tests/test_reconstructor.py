@@ -1,12 +1,15 @@
 """The way from photo to faces, with networks whose answers are known."""
 
+import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.fakes import POSE, ConstantCoarse, FakeNetworks, LiftingFine, face_of, photo
 from tfface import reconstructor as room
 from tfface.detection import Detection, crop_square
 from tfface.errors import InputError
+from tfface.images import grey
 from tfface.reconstructor import Reconstructor, ReconstructorConfig
 
 BOX = (60, 50, 140, 160)
@@ -111,6 +114,42 @@ def test_fine_size_follows_the_photos_resolution(height, expected):
     side = crop_square(box)[2]
     assert networks.fine.sizes == [min(max(8 * round(side / 8), 200), 400)]
     assert np.isfinite(face.depth).any() and abs(networks.fine.sizes[0] - expected) < 25
+
+
+class CopyingFine:
+    """Adds the picture to the depth, and remembers it."""
+
+    def __call__(self, inputs, training=False):
+        self.image = inputs["image"][0, ..., 0]
+        return tf.convert_to_tensor(inputs["depth"] + inputs["image"] * inputs["mask"])
+
+
+def test_a_face_of_fine_nets_own_size_is_made_of_the_photos_pixels():
+    networks, image = FakeNetworks(fine=CopyingFine()), photo(520, 420)
+    face = face_of(networks, (136.3, 170.2, 264.1, 330.7), image, recrop=False)
+    size = len(networks.fine.image)
+    assert 216 < size < 280
+    found = cv2.matchTemplate(grey(image).astype(np.float32), networks.fine.image.astype(np.float32), cv2.TM_SQDIFF)
+    top, left = np.unravel_index(found.argmin(), found.shape)
+    np.testing.assert_allclose(networks.fine.image, grey(image)[top : top + size, left : left + size], atol=1e-5)
+    added = face.depth - face.coarse_depth
+    inside = np.isfinite(added) & (np.abs(added) > 1e-6)
+    assert inside.sum() > 5000
+    np.testing.assert_allclose(added[inside], grey(image)[inside], atol=1e-3)
+
+
+def test_a_large_face_keeps_what_is_fine():
+    """Stripes of 6 px in a photo that is shrunk; bilinear filters would leave a third less of them."""
+    networks = FakeNetworks(fine=CopyingFine())
+    image = np.tile(np.uint8(128 + 80 * np.sin(2 * np.pi * np.arange(1200) / 6.0)), (1200, 1))
+    face = face_of(networks, (400, 350, 800, 850), np.stack([image] * 3, -1), recrop=False)
+    assert len(networks.fine.image) == 400
+    added = face.depth - face.coarse_depth
+    rows = added[590:610, 560:640]
+    assert np.isfinite(rows).all()
+    seen = networks.fine.image[190:210, 150:250]
+    assert 0.9 < (seen.max() - seen.min()) / (160 / 255) < 1.1
+    assert (rows.max() - rows.min()) > 0.8 * 160 / 255 * crop_square((400, 350, 800, 850))[2] / 400
 
 
 def test_a_face_off_centre_is_cut_again():

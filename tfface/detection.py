@@ -69,7 +69,7 @@ def crop_square(box, style: str = "given") -> tuple[float, float, float]:
     return (x0 + x1) / 2, y1 - rule.up_w * width - rule.up_h * height, side
 
 
-def cut(image: np.ndarray, square, size: int) -> np.ndarray:
+def cut(image: np.ndarray, square, size: int, kernel: str = "triangle") -> np.ndarray:
     """The square crop of an image, resampled.
 
     Crop coordinates (x, y) lie at photo coordinates (left + x·step, top + y·step), with left = cx − side/2,
@@ -80,12 +80,13 @@ def cut(image: np.ndarray, square, size: int) -> np.ndarray:
       image: `[H, W]` or `[H, W, C]`.
       square: (cx, cy, side) in px.
       size: output width and height, px.
+      kernel: a key of `resampling.KERNELS`.
 
     Returns:
       `[size, size]` or `[size, size, C]` float32.
     """
     left, top, step = crop_map(square, size)
-    return resample(image, left, top, step, size, size)
+    return resample(image, left, top, step, size, size, kernel=kernel)
 
 
 def crop_map(square, size: int) -> tuple[float, float, float]:

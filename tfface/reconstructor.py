@@ -148,7 +148,7 @@ class Reconstructor:
         left, top, _ = crop_map(square, self.COARSE_SIZE)
         offset = np.array([left, top, 0.0], np.float32)
         in_photo = representation.vertices_image(self.face_model, r[None], square[2])[0].numpy() + offset
-        patch = self._patch(image, square, r, in_photo)
+        patch = self._patch(image, square, in_photo)
         return Face(
             vertices=to_camera(vertices, camera.rotation)[0].numpy(),
             triangles=np.asarray(self.face_model.triangles, np.int32),
@@ -168,7 +168,7 @@ class Reconstructor:
             face_model=self.face_model,
         )
 
-    def _patch(self, image: np.ndarray, square, r: np.ndarray, in_photo: np.ndarray) -> Patch:
+    def _patch(self, image: np.ndarray, square, in_photo: np.ndarray) -> Patch:
         """Coarse and fine depth in the rectangle of the photo that the mesh covers."""
         shape = image.shape
         low = np.floor(in_photo[:, :2].min(axis=0) - 0.5)
@@ -177,8 +177,7 @@ class Reconstructor:
         right, bottom = (int(value) for value in np.clip(high, (left + 1, top + 1), (shape[1], shape[0])))
         corner = np.array([left, top, 0.0], np.float32)
         coarse = self._render(in_photo - corner, bottom - top, right - left)
-        detail = self._detail(image, square, r)
-        crop_left, crop_top, step = crop_map(square, detail.shape[0])
+        detail, (crop_left, crop_top, step) = self._detail(image, square, in_photo)
         on_photo = resample(
             detail,
             (left - crop_left) / step,
@@ -187,6 +186,7 @@ class Reconstructor:
             bottom - top,
             right - left,
             outside="zero",
+            kernel="cubic",
         )
         # Depth is in pixels: a crop's pixel is `step` of the photo's.
         return Patch(top, left, coarse, (coarse + on_photo * step).astype(np.float32))
@@ -203,22 +203,21 @@ class Reconstructor:
         depth = resample(depth * mask, 0.0, 0.0, shrink, height, width) / np.maximum(cover, 1e-6) / shrink
         return np.where(cover > 0.5, depth, np.nan).astype(np.float32)
 
-    def _detail(self, image: np.ndarray, square, r: np.ndarray) -> np.ndarray:
-        """What is added to the coarse depth, `[size, size]` px of the crop, 0 off the face."""
-        from tfface.morphable import representation
-
-        least, largest = self.config.fine_sizes
-        size = int(np.clip(8 * round(square[2] / 8), least, largest))
-        vertices = representation.vertices_image(self.face_model, r[None], size)[0].numpy()
-        surface = self._depth_map(vertices, size, size)
+    def _detail(self, image: np.ndarray, square, in_photo: np.ndarray) -> tuple[np.ndarray, tuple]:
+        """What is added to the coarse depth, `[size, size]` px of FineNet's crop, 0 off the face; its `crop_map`."""
+        square, size = _on_whole_pixels(square, *self.config.fine_sizes)
+        left, top, step = crop_map(square, size)
+        surface = self._depth_map((in_photo - np.array([left, top, 0.0], np.float32)) / np.float32(step), size, size)
+        # What is fine is what FineNet is asked for: a triangle would blur a large photo's.
+        crop = np.clip(cut(image, square, size, "lanczos" if step > 1.0 else "triangle"), 0.0, 255.0)
         inputs = {
-            "image": grey(cut(image, square, size))[None, :, :, None],
+            "image": grey(crop)[None, :, :, None],
             "depth": surface["depth"][None, :, :, None],
             "mask": surface["mask"][None, :, :, None],
             "detailed": surface["detailed"][None, :, :, None],
         }
         refined = np.asarray(self.networks.fine(inputs, training=False), np.float32)[0, :, :, 0]
-        return self.config.detail * (refined - surface["depth"])
+        return self.config.detail * (refined - surface["depth"]), (left, top, step)
 
     @functools.cached_property
     def _surface(self):
@@ -230,6 +229,20 @@ class Reconstructor:
         """Depth, mask and where detail belongs, `[height, width]`, of vertices `[V, 3]` in px."""
         surface = self._surface(np.asarray(vertices, np.float32)[None], height, width)
         return {name: getattr(surface, name)[0, :, :, 0].numpy() for name in ("depth", "mask", "detailed")}
+
+
+def _on_whole_pixels(square, least: int, largest: int) -> tuple[tuple[float, float, float], int]:
+    """FineNet's square for a face's, and its width in px, a multiple of 8.
+
+    Between the two sizes it is made of the photo's own pixels: resampling on the way in and out costs more detail than
+    moving the square by half a pixel.
+    """
+    cx, cy, side = square
+    size = int(np.clip(8 * round(side / 8), least, largest))
+    if abs(size - side) > 4.0:
+        return square, size
+    left, top = round(cx - size / 2), round(cy - size / 2)
+    return (left + size / 2, top + size / 2, float(size)), size
 
 
 def _recentred(square, pose: np.ndarray) -> tuple[float, float, float]:
