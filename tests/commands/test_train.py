@@ -90,3 +90,9 @@ def test_training_turns_fast_convolutions_on_unless_told_otherwise(already, monk
         monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
     assert main(["train", "skin", "--show"]) == 0
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == (already or "1")
+
+
+def test_heads_and_what_surrounds_them_come_from_where_they_are_said_to_be(capsys):
+    assert main(["train", "end-to-end", "--heads", "bank", "--surroundings", "around", "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert "path='bank'" in shown and "surroundings='around'" in shown

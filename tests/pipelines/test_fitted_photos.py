@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.fakes import write_around
 from tests.pipelines.interruptions import left_by_an_interruption
 from tfface.losses import shading
 from tfface.morphable import representation
@@ -134,7 +135,10 @@ def test_heads_join_the_photographs_and_coarse_net_is_asked_about_them(folder, f
 
     monkeypatch.setattr(train_end_to_end, "load_pretrained", load)
     release = train_end_to_end.release()
-    heads = dataclasses.replace(release.heads, path=str(folder / "heads"), sizes=(SIZE,), asked="theirs")
+    (folder / "around").mkdir()
+    write_around(folder / "around", np.zeros((1, 290)), np.full((1, 256, 256, 2), 0.5))
+    bank = {"path": str(folder / "heads"), "surroundings": str(folder / "around")}
+    heads = dataclasses.replace(release.heads, sizes=(SIZE,), asked="theirs", **bank)
     config = train_end_to_end.release(
         output=str(folder / "run"),
         network=FineNetConfig(width=0.0625, regressor=(8,), slopes=True),

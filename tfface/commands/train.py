@@ -46,6 +46,12 @@ def configure(parser: argparse.ArgumentParser):
         stage.add_argument("--output", metavar="DIR", help="folder of the run: checkpoints, logs, weights")
         if name in ("skin", "end-to-end"):
             stage.add_argument("--heads", metavar="DIR", help="heads of `python -m tfface.pipelines.detail_bank`")
+        if name == "end-to-end":
+            stage.add_argument(
+                "--surroundings",
+                metavar="DIR",
+                help="photographs to lay around those heads, from `python -m tfface.pipelines.surroundings`",
+            )
         if name == "skin":
             stage.add_argument("--labels", metavar="FILE", help="of `python -m tfface.pipelines.skin_labels`")
             continue
@@ -198,6 +204,7 @@ def _end_to_end(arguments) -> int:
     config = PRESETS[arguments.preset]()
     config = dataclasses.replace(config, data=_named(config.data, arguments, "photos", "fits"))
     config = _named(_with_heads(config, arguments), arguments, "coarse")
+    config = dataclasses.replace(config, heads=_named(config.heads, arguments, "surroundings"))
     config = _asked(config, arguments)
     if arguments.show:
         return _show(config)
